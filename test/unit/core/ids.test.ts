@@ -1,0 +1,41 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { endpointIdOfAlias, linkAliasOf, linkNameOf, randomId, shortId } from '../../../core/ids.ts';
+
+/** IFNAMSIZ − 1 and IFALIASZ − 1 of linux/if.h */
+const LONGEST_NAME = 15;
+const LONGEST_ALIAS = 255;
+
+describe('core/ids', () => {
+  const endpointId = fc.stringMatching(/^[0-9a-f]{64}$/);
+
+  it('makes link names and marks that the kernel takes', () => {
+    fc.assert(
+      fc.property(endpointId, (id) => {
+        expect(linkNameOf(id)).to.match(/^ln[0-9a-f]{12}$/);
+        expect(linkNameOf(id).length).to.be.at.most(LONGEST_NAME);
+        expect(linkAliasOf(id).length).to.be.at.most(LONGEST_ALIAS);
+      }),
+    );
+  });
+
+  it('finds the endpoint of a mark, and none in a mark of somebody else', () => {
+    fc.assert(
+      fc.property(endpointId, (id) => {
+        expect(endpointIdOfAlias(linkAliasOf(id))).to.equal(id);
+      }),
+    );
+    for (const alias of ['', 'uplink', 'Lanius:x', ' lanius:x']) {
+      expect(endpointIdOfAlias(alias)).to.equal(undefined);
+    }
+  });
+
+  it('shortens ids as docker does', () => {
+    expect(shortId('0123456789abcdef')).to.equal('0123456789ab');
+  });
+
+  it('makes random ids of the wanted length that differ', () => {
+    expect(randomId(3)).to.match(/^[0-9a-f]{6}$/);
+    expect(new Set(Array.from({ length: 100 }, () => randomId(8))).size).to.equal(100);
+  });
+});
