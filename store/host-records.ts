@@ -1,0 +1,65 @@
+/**
+ * What a host remembers on its own disk (store/records.ts), because the engine never tells it again: its
+ * networks, endpoints, pool claims, and releases that etcd has not confirmed. It lives and dies with the
+ * engine's own database beside it; docs/adr/0005 says why it is not in etcd.
+ */
+import { z } from 'zod';
+
+/** One `docker network` of this host. Record id = network id. */
+export const networkRecordSchema = z.object({
+  v: z.literal(1),
+  networkId: z.string(),
+  parent: z.string(),
+  mode: z.literal('macvlan'),
+  macvlanMode: z.enum(['bridge', 'private', 'vepa', 'passthru']),
+  mtuBytes: z.number().int().optional(),
+  internal: z.boolean(),
+  /** As CreateNetwork brought them; gateway without prefix length. */
+  subnets: z.array(z.object({ subnet: z.string(), gateway: z.string().optional() })),
+  createdAt: z.number().int(),
+});
+export type NetworkRecord = z.infer<typeof networkRecordSchema>;
+
+/** One endpoint of this host, from CreateEndpoint to DeleteEndpoint. Record id = endpoint id. */
+export const endpointRecordSchema = z.object({
+  v: z.literal(1),
+  endpointId: z.string(),
+  networkId: z.string(),
+  /** With prefix length, as the engine sent them; absent if the family is not used. */
+  address: z.string().optional(),
+  addressIpv6: z.string().optional(),
+  macAddress: z.string(),
+  linkName: z.string(),
+  /** From Join on. */
+  sandboxKey: z.string().optional(),
+  /** Endpoint options of ours (`--driver-opt`), as text. */
+  options: z.record(z.string(), z.string()),
+  createdAt: z.number().int(),
+  /** Of the daemon that made it; tells what may still be under way. */
+  instance: z.string(),
+});
+export type EndpointRecord = z.infer<typeof endpointRecordSchema>;
+
+/** One RequestPool that was answered. Record id = PoolID. */
+export const claimRecordSchema = z.object({
+  v: z.literal(1),
+  poolId: z.string(),
+  subnet: z.string(),
+  /** `--ip-range`: automatic addresses come from here. */
+  range: z.string().optional(),
+  /** Gateway and aux addresses that this claim keeps reserved. */
+  held: z.array(z.object({ address: z.string(), role: z.enum(['gateway', 'aux']) })),
+  /** Known once CreateNetwork came. */
+  networkId: z.string().optional(),
+  createdAt: z.number().int(),
+});
+export type ClaimRecord = z.infer<typeof claimRecordSchema>;
+
+/** A release that etcd has not confirmed yet. Record id = `<pool>_<address>_<create revision>`. */
+export const releaseRecordSchema = z.object({
+  v: z.literal(1),
+  subnet: z.string(),
+  address: z.string(),
+  createRevision: z.number().int(),
+});
+export type ReleaseRecord = z.infer<typeof releaseRecordSchema>;

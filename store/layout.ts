@@ -1,0 +1,80 @@
+/**
+ * Where everything lies in etcd. One place, so that an operator with etcdctl and the code agree
+ * (docs/store-layout.md is written from this file).
+ *
+ *   <prefix>pools/<pool>                       the pool: subnet, gateway
+ *   <prefix>poolset                            counter; every change of the set of pools compares and bumps it
+ *   <prefix>uses/<pool>/<host>                 a host has networks on the pool
+ *   <prefix>leases/<pool>/<address>            the lease (or the reservation of a gateway or aux address)
+ *   <prefix>holds/<pool>/<address>/<host>      a host's networks need that gateway or aux address
+ *   <prefix>hosts/<host>                       who this host is, for ever
+ *   <prefix>by-host/<host>/<pool>/<address>    the host's leases again, so that a start reads one range
+ *   <prefix>sessions/<host>                    the living daemon (TTL); its mod revision is the fence
+ *
+ * <pool> is the subnet with `/` as `-`; <address> is hex of fixed width, so that key order = address order.
+ */
+import { type Cidr, formatCidr, type IpAddress, ipFromHex, ipToHex, parseCidr } from '../core/ip.ts';
+
+export const DEFAULT_PREFIX = '/lanius/v1/';
+
+/** The pool's part of a key, e.g. `10.77.0.0-16`. */
+export function poolKeyOf(subnet: Cidr): string {
+  return formatCidr(subnet).replace('/', '-');
+}
+
+/** Inverse of {@link poolKeyOf}. @throws InvalidRequest */
+export function subnetOfPoolKey(poolKey: string): Cidr {
+  return parseCidr(poolKey.replace(/-(\d+)$/, '/$1'));
+}
+
+export interface Layout {
+  readonly prefix: string;
+  readonly poolset: string;
+  readonly pools: string;
+  readonly hosts: string;
+  readonly sessions: string;
+  pool(subnet: Cidr): string;
+  uses(subnet: Cidr): string;
+  use(subnet: Cidr, host: string): string;
+  leases(subnet: Cidr): string;
+  lease(subnet: Cidr, address: IpAddress): string;
+  holds(subnet: Cidr, address: IpAddress): string;
+  hold(subnet: Cidr, address: IpAddress, host: string): string;
+  holdsOfPool(subnet: Cidr): string;
+  /** Address of a hold key. @throws InvalidRequest for any other key */
+  addressOfHold(key: string): IpAddress;
+  host(host: string): string;
+  session(host: string): string;
+  byHost(host: string): string;
+  byHostLease(host: string, subnet: Cidr, address: IpAddress): string;
+  /** Pool and address of a lease key or a by-host key. @throws InvalidRequest for any other key */
+  addressOf(key: string): { readonly subnet: Cidr; readonly address: IpAddress };
+}
+
+export function layoutOf(prefix: string): Layout {
+  const at = (...parts: readonly string[]): string => prefix + parts.join('/');
+  return {
+    prefix,
+    poolset: at('poolset'),
+    pools: at('pools/'),
+    hosts: at('hosts/'),
+    sessions: at('sessions/'),
+    pool: (subnet) => at('pools', poolKeyOf(subnet)),
+    uses: (subnet) => at('uses', poolKeyOf(subnet), ''),
+    use: (subnet, host) => at('uses', poolKeyOf(subnet), host),
+    leases: (subnet) => at('leases', poolKeyOf(subnet), ''),
+    lease: (subnet, address) => at('leases', poolKeyOf(subnet), ipToHex(address)),
+    holds: (subnet, address) => at('holds', poolKeyOf(subnet), ipToHex(address), ''),
+    hold: (subnet, address, host) => at('holds', poolKeyOf(subnet), ipToHex(address), host),
+    holdsOfPool: (subnet) => at('holds', poolKeyOf(subnet), ''),
+    addressOfHold: (key) => ipFromHex(key.split('/').at(-2) ?? ''),
+    host: (host) => at('hosts', host),
+    session: (host) => at('sessions', host),
+    byHost: (host) => at('by-host', host, ''),
+    byHostLease: (host, subnet, address) => at('by-host', host, poolKeyOf(subnet), ipToHex(address)),
+    addressOf: (key) => {
+      const [poolKey = '', hex = ''] = key.split('/').slice(-2);
+      return { subnet: subnetOfPoolKey(poolKey), address: ipFromHex(hex) };
+    },
+  };
+}
