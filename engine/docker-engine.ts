@@ -1,0 +1,81 @@
+/**
+ * The Docker engine of this host behind engine/port.ts.
+ *
+ * Must not: ask for `/containers/{id}/json` (the engine holds that container's lock while it waits for our
+ * answer, so the two would wait for each other for ever); retry a call (the caller's deadline is short).
+ * @see Docker Engine API: NetworkList, NetworkInspect, ContainerList, SystemVersion
+ */
+import { z } from 'zod';
+import { EngineUnavailable } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import { EngineHttp } from './engine-http.ts';
+import { containerReply, networkReply, toContainer, toNetwork, versionReply } from './engine-replies.ts';
+import { followEngine } from './follow-engine.ts';
+import type { EngineContainer, EngineEvents, EngineNetwork, EnginePort } from './port.ts';
+
+export interface DockerEngineOptions {
+  /** Path of the engine's API socket. */
+  readonly socketPath: string;
+  /** Networks with this driver or IPAM driver are ours. */
+  readonly driverName: string;
+}
+
+export class DockerEngine implements EnginePort {
+  readonly #options: DockerEngineOptions;
+  readonly #logger: Logger;
+  readonly #http: EngineHttp;
+
+  constructor(options: DockerEngineOptions, deps: { readonly logger: Logger }) {
+    this.#options = options;
+    this.#logger = deps.logger.child({ component: 'engine' });
+    this.#http = new EngineHttp(options.socketPath);
+  }
+
+  async version(timeoutMs: number): Promise<{ readonly version: string; readonly apiVersion: string }> {
+    const reply = await this.#get('/version', versionReply, timeoutMs);
+    return { version: reply?.Version ?? '', apiVersion: reply?.ApiVersion ?? '' };
+  }
+
+  /** The list carries no endpoints, so each network of ours is inspected; `timeoutMs` covers all of it. */
+  async networks(timeoutMs: number): Promise<EngineNetwork[]> {
+    const until = performance.now() + timeoutMs;
+    const list = (await this.#get('/networks', z.array(networkReply), timeoutMs)) ?? [];
+    const ours = list.filter(
+      ({ Driver, IPAM }) => Driver === this.#options.driverName || IPAM?.Driver === this.#options.driverName,
+    );
+    const found: EngineNetwork[] = [];
+    for (const { Id } of ours) {
+      const network = await this.network(Id, Math.max(1, until - performance.now()));
+      if (network !== undefined) found.push(network);
+    }
+    return found;
+  }
+
+  async network(networkId: string, timeoutMs: number): Promise<EngineNetwork | undefined> {
+    const path = `/networks/${encodeURIComponent(networkId)}`;
+    const reply = await this.#get(path, networkReply, timeoutMs);
+    return reply === undefined ? undefined : toNetwork(reply);
+  }
+
+  async containers(timeoutMs: number): Promise<EngineContainer[]> {
+    const reply = await this.#get('/containers/json?all=1', z.array(containerReply), timeoutMs);
+    return (reply ?? []).map(toContainer);
+  }
+
+  follow(events: EngineEvents): { close(): void } {
+    return followEngine(this.#http, events, this.#logger);
+  }
+
+  async #get<T>(path: string, schema: z.ZodType<T>, timeoutMs: number): Promise<T | undefined> {
+    const reply = await this.#http.get(path, timeoutMs);
+    if (reply === undefined) return undefined;
+    const parsed = schema.safeParse(reply);
+    if (parsed.success) return parsed.data;
+    const [issue] = parsed.error.issues;
+    throw new EngineUnavailable(
+      `the Docker Engine API at ${this.#options.socketPath} answered GET ${path} in a shape that Lanius does not know: ` +
+        `${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`,
+      { cause: parsed.error },
+    );
+  }
+}
