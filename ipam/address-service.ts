@@ -1,0 +1,78 @@
+/**
+ * What the plugin asks of address management: the four IPAM verbs, plus what only the network driver knows
+ * (which network a claim belongs to, which endpoint has an address). Implemented by ipam/addresses.ts.
+ *
+ * Every call is idempotent, ends within its deadline, and throws only DriverErrors.
+ */
+import type { Deadline } from '../core/deadline.ts';
+import type { Cidr, IpAddress, IpFamily } from '../core/ip.ts';
+
+export interface PoolRequest {
+  /** `--subnet`; absent = choose the configured default pool. Host bits are cleared already. */
+  readonly subnet?: Cidr;
+  /** `--ip-range`, inside the subnet. */
+  readonly range?: Cidr;
+  readonly family: IpFamily;
+  /** `--ipam-opt`, keys checked already; `pool` = name of a configured pool. */
+  readonly options: { readonly pool?: string };
+}
+
+export interface PoolGrant {
+  /** `<subnet>[,<range>]#<n>`: stable over restarts; n counts the claims of this host on that pool and range. */
+  readonly poolId: string;
+  readonly subnet: Cidr;
+}
+
+export interface AddressRequest {
+  readonly poolId: string;
+  /** `--ip`, `--gateway` or an aux address; absent = any. */
+  readonly address?: IpAddress;
+  /** The engine said that this is the network's gateway. */
+  readonly gateway: boolean;
+  /** Container name, from engine 29 on. */
+  readonly endpointName?: string;
+}
+
+export interface AddressGrant {
+  readonly address: IpAddress;
+  readonly prefixLength: number;
+}
+
+export interface NetworkAttachment {
+  readonly networkId: string;
+  readonly subnets: readonly {
+    readonly subnet: Cidr;
+    readonly gateway?: IpAddress;
+    readonly auxAddresses: readonly IpAddress[];
+  }[];
+}
+
+/** Who has an address; written to the lease after the container's way in, never waited for. */
+export interface LeaseHolder {
+  readonly endpointId: string;
+  readonly networkId: string;
+  readonly macAddress: string;
+  readonly containerId?: string;
+  readonly containerName?: string;
+}
+
+export interface AddressService {
+  /** @throws Conflict if the subnet overlaps another pool; InvalidRequest if no default pool can serve */
+  requestPool(request: PoolRequest, deadline: Deadline): Promise<PoolGrant>;
+  /** Drops the claim and everything it still holds (the engine does not release them one by one). */
+  releasePool(poolId: string, deadline: Deadline): Promise<void>;
+  /** @throws PoolExhausted with counts; Conflict if that address is taken (names the holder); NotFound pool */
+  requestAddress(request: AddressRequest, deadline: Deadline): Promise<AddressGrant>;
+  /** Succeeds for what is not held. While etcd is away the release is written to disk and done later. */
+  releaseAddress(poolId: string, address: IpAddress, deadline: Deadline): Promise<void>;
+  /** Ties this host's newest fitting unattached claims to the network. @throws NotFound if there is no claim */
+  attachNetwork(attachment: NetworkAttachment, deadline: Deadline): Promise<void>;
+  /**
+   * Makes sure that this host holds the lease of an address that the engine says an endpoint has. From memory
+   * in the ordinary case; if the lease is gone (freed while the engine was retrying) it is taken again.
+   * @throws Conflict if somebody else has it
+   */
+  confirmLease(subnet: Cidr, address: IpAddress, deadline: Deadline): Promise<void>;
+  /** Queues the holder to be written to the lease; returns at once, failures are logged and retried. */
+  noteHolder(subnet: Cidr, address: IpAddress, holder: LeaseHolder): void;
+}

@@ -1,0 +1,281 @@
+/**
+ * Group commit: every change of leases, pools and holds is a small independent transaction (a step); all steps
+ * that wait are sent to etcd as ONE fenced transaction of nested ones. Without load a step is sent alone and at
+ * once, there is no artificial delay.
+ *
+ * INVARIANTS
+ * - A key has at most one step in flight (etcd refuses a transaction that puts a key twice, and order matters):
+ *   later steps on the same lock key wait.
+ * - Nothing is sent under an epoch with an unknown outcome: first the session is bumped. Then the same step is
+ *   sent again; steps are written so that the second copy recognises what the first did.
+ * - Each request has its own timer, independent of what the pump waits for. A step whose caller has gone is
+ *   undone exactly (`undo`), and its key stays locked until that is done.
+ *
+ * Bounds: etcd's default of 128 operations a transaction, counted per nesting level
+ * (etcd server/etcdserver/api/v3rpc/key.go, checkTxnRequest).
+ */
+import type { Deadline } from '../core/deadline.ts';
+import { DriverError, InternalError, StoreUnavailable } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import type { KvPort, Transaction, TransactionResult } from '../store/kv.ts';
+import type { Session } from './session.ts';
+
+export interface Step {
+  /** Orders the steps on one object; usually the lease's key. */
+  readonly lockKey: string;
+  readonly txn: Transaction;
+  /** Takes back what `txn` did, if its caller has gone when the outcome becomes known. */
+  readonly undo?: Transaction;
+  /** Absent: tried for as long as the daemon lives. */
+  readonly deadline?: Deadline;
+}
+
+export interface StepResult {
+  readonly succeeded: boolean;
+  readonly results: TransactionResult['results'];
+  /** Of the whole transaction: create and mod revision of what it put. */
+  readonly revision: number;
+}
+
+interface Waiting {
+  readonly step: Step;
+  readonly resolve: (result: StepResult) => void;
+  readonly reject: (error: DriverError) => void;
+  timer: NodeJS.Timeout | undefined;
+  /** May have been executed already under an earlier epoch. */
+  uncertain: boolean;
+  /** The caller's deadline has passed. */
+  abandoned: boolean;
+}
+
+export interface CommitterOptions {
+  /** Steps in one transaction. */
+  readonly batchSize?: number;
+  /** Transactions in flight at once. */
+  readonly parallel?: number;
+  readonly txnTimeoutMs?: number;
+}
+
+export interface CommitterDependencies {
+  readonly kv: KvPort;
+  readonly session: Session;
+  readonly logger: Logger;
+}
+
+export class Committer {
+  readonly #batchSize: number;
+  readonly #parallel: number;
+  readonly #txnTimeoutMs: number;
+  readonly #deps: CommitterDependencies;
+  #queue: Waiting[] = [];
+  readonly #locked = new Set<string>();
+  #inFlight = 0;
+  #mending: Promise<void> | undefined;
+  #closed = false;
+  /** Why etcd could not be used, since it last could. */
+  #trouble: string | undefined;
+
+  constructor(options: CommitterOptions, deps: CommitterDependencies) {
+    this.#batchSize = options.batchSize ?? 120;
+    this.#parallel = options.parallel ?? 2;
+    this.#txnTimeoutMs = options.txnTimeoutMs ?? 1000;
+    this.#deps = deps;
+  }
+
+  /** Something on this key is queued or in flight. */
+  busy(lockKey: string): boolean {
+    return this.#locked.has(lockKey) || this.#queue.some((waiting) => waiting.step.lockKey === lockKey);
+  }
+
+  /**
+   * @returns the outcome, exact even if answers were lost meanwhile
+   * @throws StoreUnavailable when the deadline passes first (what was done then is undone); other DriverErrors
+   *   if etcd refuses
+   */
+  submit(step: Step): Promise<StepResult> {
+    return new Promise((resolve, reject) => {
+      const waiting: Waiting = {
+        step,
+        resolve,
+        reject,
+        timer: undefined,
+        uncertain: false,
+        abandoned: false,
+      };
+      if (step.deadline !== undefined) {
+        waiting.timer = setTimeout(() => this.#expire(waiting), step.deadline.leftMs());
+      }
+      this.#queue.push(waiting);
+      this.pump();
+    });
+  }
+
+  /** Sends what can be sent. Called by itself; from outside only when the session has just been taken. */
+  pump(): void {
+    const epoch = this.#deps.session.epoch;
+    while (
+      !this.#closed &&
+      epoch !== undefined &&
+      this.#mending === undefined &&
+      this.#inFlight < this.#parallel
+    ) {
+      const batch = this.#take();
+      if (batch.length === 0) return;
+      this.#inFlight += 1;
+      void this.#send(batch, epoch).finally(() => {
+        this.#inFlight -= 1;
+        this.pump();
+      });
+    }
+  }
+
+  /** Fails what waits; used at the end of the daemon. */
+  close(): void {
+    this.#closed = true;
+    for (const waiting of this.#queue.splice(0)) {
+      this.#reject(waiting, new StoreUnavailable('the daemon is stopping: nothing was changed'));
+    }
+  }
+
+  #take(): Waiting[] {
+    const batch: Waiting[] = [];
+    const later: Waiting[] = [];
+    const blocked = new Set<string>();
+    for (const waiting of this.#queue) {
+      const key = waiting.step.lockKey;
+      if (batch.length < this.#batchSize && !this.#locked.has(key) && !blocked.has(key)) {
+        this.#locked.add(key);
+        batch.push(waiting);
+      } else {
+        blocked.add(key);
+        later.push(waiting);
+      }
+    }
+    this.#queue = later;
+    return batch;
+  }
+
+  async #send(batch: readonly Waiting[], epoch: number): Promise<void> {
+    const { kv, session } = this.#deps;
+    let result: TransactionResult;
+    try {
+      result = await kv.txn(
+        {
+          compare: [session.fence(epoch)],
+          success: batch.map(({ step }) => ({ do: 'txn', txn: step.txn })),
+          failure: [session.fenceRead],
+        },
+        { timeoutMs: this.#txnTimeoutMs },
+      );
+    } catch (error) {
+      this.#failed(batch, epoch, error);
+      return;
+    }
+    this.#trouble = undefined;
+    if (!result.succeeded) {
+      const read = result.results[0];
+      const seen = read?.did === 'get' ? read.kvs[0] : undefined;
+      this.#again(batch);
+      this.#mend(session.fenceBroken(epoch, seen));
+      return;
+    }
+    batch.forEach((waiting, index) => {
+      const sub = result.results[index];
+      if (sub?.did === 'txn') this.#settle(waiting, { ...sub.result, revision: result.revision });
+      else
+        this.#reject(
+          waiting,
+          new InternalError('etcd answered a transaction with fewer results than it has parts'),
+        );
+    });
+  }
+
+  #failed(batch: readonly Waiting[], epoch: number, error: unknown): void {
+    if (error instanceof StoreUnavailable) {
+      this.#trouble = error.message;
+      if (error.outcomeUnknown) {
+        for (const waiting of batch) waiting.uncertain = true;
+        this.#again(batch);
+        this.#mend(this.#deps.session.bump(epoch));
+      } else {
+        this.#again(batch);
+        this.#mend(new Promise((resolve) => setTimeout(resolve, 100)));
+      }
+      return;
+    }
+    // etcd refused the transaction as a whole: a bug here or no right to write. Sending it again changes nothing.
+    const refusal = error instanceof DriverError ? error : new InternalError(String(error), { cause: error });
+    for (const waiting of batch) this.#reject(waiting, refusal);
+  }
+
+  /** Back to the head of the queue, in order; their keys are free again. */
+  #again(batch: readonly Waiting[]): void {
+    const stay: Waiting[] = [];
+    for (const waiting of batch) {
+      this.#locked.delete(waiting.step.lockKey);
+      const next = waiting.abandoned ? this.#undoing(waiting) : waiting;
+      if (next !== undefined) stay.push(next);
+    }
+    this.#queue.unshift(...stay);
+  }
+
+  #mend(work: Promise<void>): void {
+    const mending: Promise<void> = work
+      .catch((error: unknown) => {
+        this.#deps.logger.error('the session cannot be mended', { err: error });
+        this.close();
+      })
+      .finally(() => {
+        if (this.#mending === mending) this.#mending = undefined;
+        this.pump();
+      });
+    this.#mending = mending;
+  }
+
+  #settle(waiting: Waiting, result: StepResult): void {
+    this.#locked.delete(waiting.step.lockKey);
+    clearTimeout(waiting.timer);
+    if (!waiting.abandoned) {
+      waiting.resolve(result);
+      return;
+    }
+    waiting.uncertain = result.succeeded;
+    const undoing = this.#undoing(waiting);
+    if (undoing !== undefined) this.#queue.unshift(undoing);
+  }
+
+  /** The step that takes back an abandoned one, or undefined if it surely did nothing. */
+  #undoing(waiting: Waiting): Waiting | undefined {
+    const { lockKey, undo } = waiting.step;
+    if (!waiting.uncertain || undo === undefined) return undefined;
+    const nobody = (): void => {};
+    return {
+      step: { lockKey, txn: undo },
+      resolve: nobody,
+      reject: nobody,
+      timer: undefined,
+      uncertain: false,
+      abandoned: false,
+    };
+  }
+
+  #expire(waiting: Waiting): void {
+    waiting.abandoned = true;
+    const index = this.#queue.indexOf(waiting);
+    if (index >= 0) {
+      const undoing = this.#undoing(waiting);
+      this.#queue.splice(index, 1, ...(undoing === undefined ? [] : [undoing]));
+    }
+    const maybe = index < 0 || waiting.uncertain;
+    const trouble =
+      this.#trouble ?? 'etcd does not answer in time: check that etcd runs and is reachable (lanius doctor)';
+    const outcome = maybe ? 'the outcome is unknown and will be undone' : 'nothing was changed';
+    waiting.reject(new StoreUnavailable(`${trouble}; ${outcome}`, { outcomeUnknown: maybe }));
+  }
+
+  #reject(waiting: Waiting, error: DriverError): void {
+    this.#locked.delete(waiting.step.lockKey);
+    clearTimeout(waiting.timer);
+    waiting.reject(error);
+  }
+}

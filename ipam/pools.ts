@@ -1,0 +1,186 @@
+/**
+ * Pools: one per subnet for the whole cluster, whichever host brought it first; and the addresses in it that
+ * many hosts share (gateway, aux).
+ *
+ * A pool stands in etcd as long as a host uses it or a lease stands in it. Pools never overlap unless they are
+ * the same subnet.
+ */
+import type { Clock } from '../core/clock.ts';
+import type { Deadline } from '../core/deadline.ts';
+import { Conflict, DeadlineExceeded, InvalidRequest } from '../core/errors.ts';
+import {
+  type Cidr,
+  cidrHas,
+  formatCidr,
+  formatIp,
+  type IpAddress,
+  parseCidr,
+  parseIp,
+  usableRange,
+} from '../core/ip.ts';
+import type { KeyValue, KvPort } from '../store/kv.ts';
+import type { Layout } from '../store/layout.ts';
+import { decode, type LeaseValue, leaseSchema, type PoolValue, poolSchema } from '../store/schema.ts';
+import type { Committer } from './committer.ts';
+import { holderText } from './lease-steps.ts';
+import { overlapping, type PoolSteps, poolSteps } from './pool-steps.ts';
+
+export interface PoolsOptions {
+  readonly host: string;
+  readonly instance: string;
+  readonly bootId: string;
+}
+
+export interface PoolsDependencies {
+  readonly kv: KvPort;
+  readonly layout: Layout;
+  readonly committer: Committer;
+  readonly clock: Clock;
+}
+
+export class Pools {
+  readonly #options: PoolsOptions;
+  readonly #deps: PoolsDependencies;
+  readonly #steps: PoolSteps;
+
+  constructor(options: PoolsOptions, deps: PoolsDependencies) {
+    this.#options = options;
+    this.#deps = deps;
+    this.#steps = poolSteps(deps.layout, options.host);
+  }
+
+  /** Makes sure that the pool stands and that this host is among its users. @throws Conflict on overlap */
+  async use(subnet: Cidr, deadline: Deadline): Promise<void> {
+    const { kv, layout, committer, clock } = this.#deps;
+    for (;;) {
+      const pools = (await kv.range({ prefix: layout.pools })).kvs;
+      const same = pools.find((pool) => pool.key === layout.pool(subnet));
+      const other = overlapping(subnet, pools.map(subnetOf));
+      if (other !== undefined) {
+        throw new Conflict(
+          `subnet ${formatCidr(subnet)} overlaps pool ${formatCidr(other)}, which is in use: choose that subnet itself ` +
+            '(with --ip-range for a part of it), or one beside it',
+        );
+      }
+      const step =
+        same !== undefined
+          ? this.#steps.use(subnet, same)
+          : this.#steps.create(
+              { v: 1, subnet: formatCidr(subnet), madeBy: this.#options.host, at: clock.wall() },
+              (await kv.range({ key: layout.poolset })).kvs[0],
+            );
+      const result = await committer.submit({ ...step, deadline });
+      if (result.succeeded) return;
+      if (deadline.leftMs() === 0)
+        throw new DeadlineExceeded(`pool ${formatCidr(subnet)} changes too often: try again`);
+    }
+  }
+
+  /** This host uses the pool no more; the last one takes it away. */
+  async leave(subnet: Cidr, deadline: Deadline): Promise<void> {
+    await this.#deps.committer.submit({ ...this.#steps.leave(subnet), deadline });
+    await this.#deps.committer.submit({ ...this.#steps.removeUnused(subnet), deadline });
+  }
+
+  /**
+   * The gateway to answer when the user named none: the router that the pool's networks use already, else the
+   * first address of the subnet. Never just any free address: a router stands there, or will.
+   */
+  async gateway(subnet: Cidr): Promise<IpAddress> {
+    const known = (await this.#read(subnet))?.value.gateway;
+    return known === undefined ? { family: subnet.family, value: usableRange(subnet).first } : parseIp(known);
+  }
+
+  /** Remembers the first gateway of the pool, for networks that name none. */
+  async noteGateway(subnet: Cidr, address: IpAddress, deadline: Deadline): Promise<void> {
+    const pool = await this.#read(subnet);
+    if (pool === undefined || pool.value.gateway !== undefined) return;
+    const step = this.#steps.change(pool.kv, { ...pool.value, gateway: formatIp(address) });
+    await this.#deps.committer.submit({ ...step, deadline });
+  }
+
+  /**
+   * Reserves a gateway or aux address for the networks of this host; others may have it reserved too.
+   * @throws Conflict if a container has it
+   */
+  async reserve(
+    subnet: Cidr,
+    address: IpAddress,
+    role: 'gateway' | 'aux',
+    deadline: Deadline,
+  ): Promise<void> {
+    if (!cidrHas(subnet, address)) {
+      throw new InvalidRequest(
+        `address ${formatIp(address)} is not in subnet ${formatCidr(subnet)}: choose one inside it`,
+      );
+    }
+    const { committer, clock } = this.#deps;
+    const { host, instance, bootId } = this.#options;
+    const value: LeaseValue = {
+      v: 1,
+      state: 'reserved',
+      role,
+      host,
+      request: `${instance}.${role}`,
+      bootId,
+      at: clock.wall(),
+    };
+    for (;;) {
+      const made = await committer.submit({ ...this.#steps.reserve(subnet, address, value), deadline });
+      if (made.succeeded) return;
+      const there = firstRead(made.results);
+      if (there !== undefined) {
+        const other = decode(leaseSchema, there.key, there.value);
+        if (other.state !== 'reserved') {
+          throw new Conflict(
+            `address ${formatIp(address)} cannot be the ${role === 'gateway' ? 'gateway' : 'auxiliary address'} of a network ` +
+              `on pool ${formatCidr(subnet)}: ${holderText(other)}`,
+          );
+        }
+        const held = await committer.submit({ ...this.#steps.hold(subnet, address, there), deadline });
+        if (held.succeeded) return;
+      }
+      if (deadline.leftMs() === 0)
+        throw new DeadlineExceeded(`address ${formatIp(address)} changes too often: try again`);
+    }
+  }
+
+  /** Drops this host's hold; the last one frees the address. Idempotent. */
+  async unreserve(subnet: Cidr, address: IpAddress, deadline: Deadline): Promise<void> {
+    const { committer } = this.#deps;
+    const dropped = await committer.submit({ ...this.#steps.unhold(subnet, address), deadline });
+    const there = firstRead(dropped.results);
+    if (there === undefined || decode(leaseSchema, there.key, there.value).state !== 'reserved') return;
+    await committer.submit({ ...this.#steps.unreserve(subnet, address, there), deadline });
+  }
+
+  /** Pools that this host is noted as using, and the shared addresses that it holds: for clearing up. */
+  async usedHere(): Promise<{ readonly subnet: Cidr; readonly held: readonly IpAddress[] }[]> {
+    const { kv, layout } = this.#deps;
+    const pools = (await kv.range({ prefix: layout.pools })).kvs.map(subnetOf);
+    const used: { subnet: Cidr; held: IpAddress[] }[] = [];
+    for (const subnet of pools) {
+      const use = await kv.range({ key: layout.use(subnet, this.#options.host) });
+      if (use.kvs.length === 0) continue;
+      const holds = await kv.range({ prefix: layout.holdsOfPool(subnet) }, { keysOnly: true });
+      const mine = holds.kvs.filter((kvItem) => kvItem.key.endsWith(`/${this.#options.host}`));
+      used.push({ subnet, held: mine.map((kvItem) => layout.addressOfHold(kvItem.key)) });
+    }
+    return used;
+  }
+
+  async #read(subnet: Cidr): Promise<{ readonly kv: KeyValue; readonly value: PoolValue } | undefined> {
+    const kv = (await this.#deps.kv.range({ key: this.#deps.layout.pool(subnet) })).kvs[0];
+    return kv === undefined ? undefined : { kv, value: decode(poolSchema, kv.key, kv.value) };
+  }
+}
+
+function subnetOf(pool: KeyValue): Cidr {
+  return parseCidr(decode(poolSchema, pool.key, pool.value).subnet);
+}
+
+function firstRead(
+  results: readonly { readonly did: string; readonly kvs?: readonly KeyValue[] }[],
+): KeyValue | undefined {
+  return results.find((result) => result.did === 'get')?.kvs?.[0];
+}
