@@ -1,0 +1,186 @@
+/**
+ * CreateEndpoint and DeleteEndpoint: the record that ties an endpoint to its address and MAC, and its end.
+ *
+ * INVARIANTS
+ * - One durable write on the way of a container: the record, before the reply. The link is made in Join.
+ * - After a CreateEndpoint that failed the engine sends ReleaseAddress, but no DeleteEndpoint.
+ * - DeleteEndpoint may come without Leave, after a reboot (link gone), or for an endpoint never heard of.
+ *
+ * Must not: ask the Engine API (it holds the container's lock), or return an address (the engine chose it).
+ * Source: moby libnetwork/docs/remote.md#create-endpoint, #delete-endpoint.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { within } from '../core/deadline.ts';
+import { Conflict, InvalidRequest } from '../core/errors.ts';
+import { failpoint } from '../core/failpoint.ts';
+import { linkAliasOf, linkNameOf, shortId } from '../core/ids.ts';
+import { type Cidr, cidrHas, formatIp, parseCidr } from '../core/ip.ts';
+import { macOf, parseMac } from '../ipam/mac.ts';
+import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
+import { inTime, knownNetwork } from './networks.ts';
+import { parseEndpointOptions } from './options.ts';
+import type { Call, NetworkDriverDependencies, NetworkDriverOptions } from './ports.ts';
+import { undoing } from './undo.ts';
+import type { InterfaceAddress } from './wire/fields.ts';
+import {
+  type CreateEndpointReply,
+  type CreateEndpointRequest,
+  type EndpointRequest,
+  PORTMAP_OPTION,
+  portmap,
+} from './wire/network.ts';
+
+export class Endpoints {
+  readonly #options: NetworkDriverOptions;
+  readonly #deps: NetworkDriverDependencies;
+
+  constructor(options: NetworkDriverOptions, deps: NetworkDriverDependencies) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  /**
+   * Confirms the leases of the endpoint's addresses and remembers it. The same request again gets the same answer.
+   * @throws NotFound (network), InvalidRequest, Conflict (address or id in other hands)
+   */
+  async create(request: CreateEndpointRequest, { deadline, logger }: Call): Promise<CreateEndpointReply> {
+    const network = knownNetwork(this.#deps, request.NetworkID);
+    const addresses = addressesOf(request, network);
+    refusePublishing(request, addresses[0]);
+    const record = this.#recordOf(request, addresses[0]);
+    const standing = this.#deps.endpoints.get(request.EndpointID);
+    if (standing !== undefined && !isSame(standing, record)) {
+      throw new Conflict(
+        `endpoint ${shortId(request.EndpointID)} is known already with other parameters: start the container again`,
+      );
+    }
+    await Promise.all(
+      addresses.map(({ subnet, address }) => this.#deps.addresses.confirmLease(subnet, address, deadline)),
+    );
+    if (standing === undefined) await this.#remember(record, { deadline, logger });
+    return isSet(request.Interface?.MacAddress) ? {} : { Interface: { MacAddress: record.macAddress } };
+  }
+
+  /**
+   * Deletes the link and forgets the endpoint, in this order: a link that could not be deleted keeps its record, by
+   * which reconciliation finds it. Succeeds for what is gone already.
+   */
+  async delete({ EndpointID }: EndpointRequest, { deadline }: Call): Promise<void> {
+    const { net, endpoints, holders } = this.#deps;
+    holders.left(EndpointID);
+    await within(deleteLinkOf(net, EndpointID), deadline, 'deleting the link');
+    failpoint('endpoint.after-link-delete');
+    await within(endpoints.delete(EndpointID), deadline, 'deleting the endpoint record');
+  }
+
+  async #remember(record: EndpointRecord, { deadline, logger }: Call): Promise<void> {
+    const { endpoints } = this.#deps;
+    failpoint('endpoint.before-record');
+    await undoing(logger, async (undo) => {
+      undo.push('the endpoint record', () => endpoints.delete(record.endpointId));
+      await endpoints.put(record.endpointId, record);
+      inTime(deadline, 'CreateEndpoint');
+      undo.commit();
+    });
+    failpoint('endpoint.after-record');
+  }
+
+  #recordOf(request: CreateEndpointRequest, first: PlacedAddress): EndpointRecord {
+    const given = request.Interface;
+    const macAddress = isSet(given?.MacAddress)
+      ? parseMac(given.MacAddress)
+      : macOf(this.#options.macPrefix, first.address);
+    return {
+      v: 1,
+      endpointId: request.EndpointID,
+      networkId: request.NetworkID,
+      ...(given?.Address === undefined ? {} : { address: textOf(given.Address) }),
+      ...(given?.AddressIPv6 === undefined ? {} : { addressIpv6: textOf(given.AddressIPv6) }),
+      macAddress,
+      linkName: linkNameOf(request.EndpointID),
+      options: parseEndpointOptions(request.Options),
+      createdAt: this.#deps.clock.wall(),
+      instance: this.#options.instance,
+    };
+  }
+}
+
+/**
+ * Deletes an endpoint's link if it is there and bears its mark: the name alone is 48 bits of the id, and after an
+ * endpoint whose Join was refused the name may be somebody else's.
+ */
+export async function deleteLinkOf(
+  net: NetworkDriverDependencies['net'],
+  endpointId: string,
+): Promise<boolean> {
+  const name = linkNameOf(endpointId);
+  const link = await net.linkGet(name);
+  return link?.alias === linkAliasOf(endpointId) ? await net.linkDelete(name) : false;
+}
+
+/** An address with the network's subnet that it is in. */
+type PlacedAddress = InterfaceAddress;
+
+/** IPv4 first. @throws InvalidRequest if there is none, or one is outside of the network's subnets */
+function addressesOf(
+  request: CreateEndpointRequest,
+  network: NetworkRecord,
+): [PlacedAddress, ...PlacedAddress[]] {
+  const given = [request.Interface?.Address, request.Interface?.AddressIPv6].filter(
+    (one) => one !== undefined,
+  );
+  const subnets = network.subnets.map(({ subnet }) => parseCidr(subnet));
+  const [first, ...rest] = given.map(({ address }) => {
+    const subnet = subnets.find((one) => cidrHas(one, address));
+    if (subnet !== undefined) return { address, subnet };
+    throw new InvalidRequest(
+      `address ${formatIp(address)} is in no subnet of network ${shortId(network.networkId)}: use one of ${network.subnets.map((one) => one.subnet).join(', ')}`,
+    );
+  });
+  if (first !== undefined) return [first, ...rest];
+  throw new InvalidRequest(
+    `the endpoint has no address: network ${shortId(network.networkId)} must be created with our --ipam-driver`,
+  );
+}
+
+/**
+ * Nothing is published on a flat network, and Docker would say nothing. `-P` (host port 0) asks for "whatever is
+ * exposed" and is let through; a host port or address is a wish that would silently fail. The engine gives the
+ * ports to the first endpoint of a sandbox that has none yet, so that with several networks this one may get them
+ * where a bridge network could have published them: then too the start fails, instead of publishing by chance.
+ * @see moby daemon/network.go buildPortsRelatedCreateEndpointOptions()
+ */
+function refusePublishing(request: CreateEndpointRequest, { address }: PlacedAddress): void {
+  const wishes = portmap.safeParse(request.Options[PORTMAP_OPTION]);
+  if (!wishes.success) throw new InvalidRequest(`Options["${PORTMAP_OPTION}"] is not a list of ports`);
+  const wish = wishes.data.find(({ HostPort, HostIP }) => (HostPort ?? 0) !== 0 || isSet(HostIP));
+  if (wish === undefined) return;
+  const host = address.family === 4 ? formatIp(address) : `[${formatIp(address)}]`;
+  throw new InvalidRequest(
+    `-p/--publish has no effect on a flat network: every container has its own address, reach ${host}:${wish.Port} directly; start it without -p`,
+  );
+}
+
+function isSame(a: EndpointRecord, b: EndpointRecord): boolean {
+  const identity = (record: EndpointRecord): EndpointRecord => ({
+    ...record,
+    sandboxKey: '',
+    createdAt: 0,
+    instance: '',
+  });
+  return isDeepStrictEqual(identity(a), identity(b));
+}
+
+function isSet(text: string | null | undefined): text is string {
+  return text !== undefined && text !== null && text !== '';
+}
+
+function textOf({
+  address,
+  subnet,
+}: {
+  readonly address: InterfaceAddress['address'];
+  readonly subnet: Cidr;
+}): string {
+  return `${formatIp(address)}/${subnet.prefixLength}`;
+}

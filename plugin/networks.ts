@@ -1,0 +1,144 @@
+/**
+ * CreateNetwork and DeleteNetwork: what a network means on this host, remembered for ever, because the engine never
+ * tells it again (not at its restart, not at ours).
+ *
+ * Must not: make links (the parent must stand already), or ask the Engine API (the network is not listed yet).
+ * Source: moby libnetwork/docs/remote.md#create-network; linux drivers/net/macvlan.c macvlan_common_newlink()
+ * (MTU at most that of the lower link); RFC 8200 §5 (1280 bytes).
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { type Deadline, within } from '../core/deadline.ts';
+import { Conflict, DeadlineExceeded, InvalidRequest, NotFound } from '../core/errors.ts';
+import { failpoint } from '../core/failpoint.ts';
+import { shortId } from '../core/ids.ts';
+import { cidrHas, formatCidr, formatIp, type IpAddress } from '../core/ip.ts';
+import type { NetworkAttachment } from '../ipam/address-service.ts';
+import type { NetworkRecord } from '../store/host-records.ts';
+import { type NetworkOptions, parseNetworkOptions } from './options.ts';
+import { checkParent, parentNameOf } from './parent.ts';
+import {
+  ADDRESS_SPACE,
+  type Call,
+  type NetworkDriverDependencies,
+  type NetworkDriverOptions,
+} from './ports.ts';
+import { undoing } from './undo.ts';
+import { type CreateNetworkRequest, GENERIC_OPTION, INTERNAL_OPTION, type IpamData } from './wire/network.ts';
+
+export class Networks {
+  readonly #options: NetworkDriverOptions;
+  readonly #deps: NetworkDriverDependencies;
+
+  constructor(options: NetworkDriverOptions, deps: NetworkDriverDependencies) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  /**
+   * Ties the pool claims to the network, then remembers it. In this order, because after a failure the engine
+   * releases the pools, but sends no DeleteNetwork.
+   * @throws InvalidRequest, Unsupported, NotFound (parent), Conflict (same id, other parameters)
+   */
+  async create(request: CreateNetworkRequest, { deadline, logger }: Call): Promise<void> {
+    const options = parseNetworkOptions(genericOf(request));
+    const attachment = this.#attachmentOf(request);
+    const record = this.#recordOf(request, options, attachment);
+    const { networks, addresses } = this.#deps;
+    const standing = networks.get(request.NetworkID);
+    if (standing !== undefined) {
+      if (isDeepStrictEqual({ ...standing, createdAt: 0 }, { ...record, createdAt: 0 })) return;
+      throw new Conflict(
+        `network ${shortId(request.NetworkID)} is known already with other parameters: remove it (docker network rm) and create it again`,
+      );
+    }
+    const families = attachment.subnets.map(({ subnet }) => subnet.family);
+    await checkParent(this.#deps.net, record, options.vlan, families.includes(6), deadline, logger);
+    await addresses.attachNetwork(attachment, deadline);
+    await undoing(logger, async (undo) => {
+      undo.push('the network record', () => networks.delete(record.networkId));
+      await networks.put(record.networkId, record);
+      inTime(deadline, 'CreateNetwork');
+      undo.commit();
+    });
+    failpoint('network.after-record');
+  }
+
+  /** Forgets the network; one that is not known is forgotten already. */
+  async delete(networkId: string, { deadline }: Call): Promise<void> {
+    await within(this.#deps.networks.delete(networkId), deadline, 'deleting the network record');
+  }
+
+  #recordOf(
+    request: CreateNetworkRequest,
+    options: NetworkOptions,
+    attachment: NetworkAttachment,
+  ): NetworkRecord {
+    const parent = parentNameOf(options, this.#options.defaultParent);
+    return {
+      v: 1,
+      networkId: request.NetworkID,
+      parent,
+      mode: options.mode ?? 'macvlan',
+      macvlanMode: options.macvlan_mode ?? 'bridge',
+      ...(options.mtu === undefined ? {} : { mtuBytes: options.mtu }),
+      internal: request.Options[INTERNAL_OPTION] === true,
+      subnets: attachment.subnets.map(({ subnet, gateway }) => ({
+        subnet: formatCidr(subnet),
+        ...(gateway === undefined ? {} : { gateway: formatIp(gateway) }),
+      })),
+      createdAt: this.#deps.clock.wall(),
+    };
+  }
+
+  #attachmentOf(request: CreateNetworkRequest): NetworkAttachment {
+    const given = [...request.IPv4Data, ...request.IPv6Data];
+    const foreign = given.find((data) => data.AddressSpace !== ADDRESS_SPACE);
+    const name = this.#options.driverName;
+    if (foreign !== undefined || given.length === 0) {
+      throw new InvalidRequest(`network driver ${name} needs its own IPAM: add --ipam-driver ${name}`);
+    }
+    return { networkId: request.NetworkID, subnets: given.map(subnetOfData) };
+  }
+}
+
+/** Ends a handler whose caller has been answered already, so that its `Undo` takes the work back. */
+export function inTime(deadline: Deadline, method: string): void {
+  if (deadline.leftMs() <= 0) throw new DeadlineExceeded(`${method} took longer than its limit`);
+}
+
+/** @throws NotFound with the remedy */
+export function knownNetwork(deps: NetworkDriverDependencies, networkId: string): NetworkRecord {
+  const network = deps.networks.get(networkId);
+  if (network !== undefined) return network;
+  throw new NotFound(
+    `network ${shortId(networkId)} is not in the records of this host: remove it (docker network rm) and create it again`,
+  );
+}
+
+function genericOf(request: CreateNetworkRequest): Record<string, unknown> {
+  const generic = request.Options[GENERIC_OPTION] ?? {};
+  if (typeof generic === 'object' && !Array.isArray(generic)) return { ...generic };
+  throw new InvalidRequest(`Options["${GENERIC_OPTION}"] is not a map of options`);
+}
+
+function subnetOfData(data: IpamData): NetworkAttachment['subnets'][number] {
+  const subnet = data.Pool;
+  if (subnet === undefined) throw new InvalidRequest('a subnet of the network has no Pool: give it --subnet');
+  const auxAddresses: IpAddress[] = [];
+  for (const [name, aux] of Object.entries(data.AuxAddresses)) {
+    if (aux === undefined) continue;
+    if (!cidrHas(subnet, aux.address)) {
+      throw new InvalidRequest(
+        `aux address ${name.slice(0, 64)}=${formatIp(aux.address)} is outside of the subnet ${formatCidr(subnet)}`,
+      );
+    }
+    auxAddresses.push(aux.address);
+  }
+  const gateway = data.Gateway?.address;
+  if (gateway !== undefined && !cidrHas(subnet, gateway)) {
+    throw new InvalidRequest(
+      `gateway ${formatIp(gateway)} is outside of the subnet ${formatCidr(subnet)}: give another --gateway`,
+    );
+  }
+  return { subnet, ...(gateway === undefined ? {} : { gateway }), auxAddresses };
+}

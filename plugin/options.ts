@@ -1,0 +1,179 @@
+/**
+ * The options that people may give: `-o` of a network, `--ipam-opt` of a pool, `--driver-opt` of an endpoint, each
+ * with its parser and its explanation. docs/options.md is generated from these tables.
+ *
+ * Must not: let a misspelt option pass. Keys of the engine (`com.docker.network.*`) and of others (any key with a
+ * dot that does not begin with `lanius.`) are none of our business and are accepted.
+ * Source: linux/if_link.h (enum macvlan_mode), IEEE 802.1Q-2022 §9.6 (VLAN ids), net/core/dev.c dev_valid_name().
+ */
+import { InvalidRequest, Unsupported } from '../core/errors.ts';
+import type { MacvlanMode } from '../net/port.ts';
+import { nearest } from './nearest.ts';
+
+interface OptionSpec<T> {
+  /** What may stand there, for people: `1 to 4094`. */
+  readonly values: string;
+  readonly default: string;
+  readonly explanation: string;
+  /** @throws InvalidRequest, Unsupported */
+  readonly parse: (text: string) => T;
+}
+type Table = Readonly<Record<string, OptionSpec<unknown>>>;
+type Parsed<T extends Table> = { readonly [K in keyof T]?: ReturnType<T[K]['parse']> };
+
+const MACVLAN_MODES: readonly MacvlanMode[] = ['bridge', 'private', 'vepa', 'passthru'];
+
+/** `docker network create -o key=value` */
+export const NETWORK_OPTIONS = {
+  macvlan_mode: {
+    values: MACVLAN_MODES.join(', '),
+    default: 'bridge',
+    explanation:
+      'How containers of one host reach each other: bridge = directly; private = not at all; vepa = through the switch; passthru = one container has the parent alone.',
+    parse: (text) => oneOf('macvlan_mode', text, MACVLAN_MODES, InvalidRequest),
+  },
+  mode: {
+    values: 'macvlan',
+    default: 'macvlan',
+    explanation: 'Kind of link that a container gets.',
+    parse: (text) => oneOf('mode', text, ['macvlan'] as const, Unsupported),
+  },
+  mtu: {
+    values: '68 to 65535 bytes, at most that of the parent; at least 1280 with IPv6',
+    default: 'that of the parent',
+    explanation: 'Largest packet of the containers’ links.',
+    parse: (text) => integer('mtu', text, 68, 65_535),
+  },
+  parent: {
+    values: 'name of a link of this host',
+    default: 'the configured parent',
+    explanation: 'The link through which the containers reach the segment, for example eth0 or eth0.100.',
+    parse: (text) => linkName('parent', text),
+  },
+  vlan: {
+    values: '1 to 4094',
+    default: 'none',
+    explanation: 'Use the VLAN sub-interface PARENT.VLAN, which must exist, instead of the parent itself.',
+    parse: (text) => integer('vlan', text, 1, 4094),
+  },
+} as const satisfies Table;
+export type NetworkOptions = Parsed<typeof NETWORK_OPTIONS>;
+
+/** `docker network create --ipam-opt key=value` */
+export const IPAM_OPTIONS = {
+  pool: {
+    values: 'name of a configured pool',
+    default: 'the default pool, if no --subnet is given',
+    explanation: 'Take the subnet from the configuration instead of writing it.',
+    parse: (text) => {
+      if (/^[0-9a-zA-Z][0-9a-zA-Z._-]{0,63}$/.test(text)) return text;
+      throw new InvalidRequest(`option pool: ${quoted(text)} is not the name of a pool`);
+    },
+  },
+} as const satisfies Table;
+export type IpamOptions = Parsed<typeof IPAM_OPTIONS>;
+
+/** `--driver-opt key=value` of an endpoint (`docker run --network name=N,driver-opt=k=v`): none yet. */
+export const ENDPOINT_OPTIONS = {} as const satisfies Table;
+
+/** @param given `com.docker.network.generic` of CreateNetwork @throws InvalidRequest, Unsupported */
+export function parseNetworkOptions(given: Readonly<Record<string, unknown>>): NetworkOptions {
+  return parseWith('network', NETWORK_OPTIONS, given);
+}
+
+/** @param given `Options` of RequestPool @throws InvalidRequest */
+export function parseIpamOptions(given: Readonly<Record<string, unknown>>): IpamOptions {
+  return parseWith('IPAM', IPAM_OPTIONS, given);
+}
+
+/**
+ * @param given `Options` of CreateEndpoint, in which the engine's own keys stand too
+ * @returns those that are ours, as text
+ * @throws InvalidRequest
+ */
+export function parseEndpointOptions(given: Readonly<Record<string, unknown>>): Record<string, string> {
+  const ours = parseWith('endpoint', ENDPOINT_OPTIONS as Table, given);
+  return Object.fromEntries(Object.keys(ours).map((key) => [key, String(given[key])]));
+}
+
+/** One line of docs/options.md. */
+export interface OptionRow {
+  readonly given: '-o' | '--ipam-opt' | '--driver-opt';
+  readonly key: string;
+  readonly values: string;
+  readonly default: string;
+  readonly explanation: string;
+}
+
+export function optionRows(): OptionRow[] {
+  const tables: readonly (readonly [OptionRow['given'], Table])[] = [
+    ['-o', NETWORK_OPTIONS],
+    ['--ipam-opt', IPAM_OPTIONS],
+    ['--driver-opt', ENDPOINT_OPTIONS],
+  ];
+  return tables.flatMap(([given, table]) =>
+    Object.entries(table).map(([key, spec]) => ({
+      given,
+      key,
+      values: spec.values,
+      default: spec.default,
+      explanation: spec.explanation,
+    })),
+  );
+}
+
+function parseWith<T extends Table>(
+  kind: string,
+  table: T,
+  given: Readonly<Record<string, unknown>>,
+): Parsed<T> {
+  const parsed = new Map<string, unknown>();
+  for (const [key, value] of Object.entries(given)) {
+    if (isForeign(key)) continue;
+    const spec = Object.hasOwn(table, key) ? table[key] : undefined;
+    if (spec === undefined) throw unknownOption(kind, key, Object.keys(table));
+    if (typeof value !== 'string') throw new InvalidRequest(`${kind} option ${key}: its value must be text`);
+    parsed.set(key, spec.parse(value));
+  }
+  return Object.fromEntries(parsed) as Parsed<T>;
+}
+
+/** Somebody else's key. */
+function isForeign(key: string): boolean {
+  return key.includes('.') && !key.startsWith('lanius.');
+}
+
+function unknownOption(kind: string, key: string, known: readonly string[]): InvalidRequest {
+  const guess = nearest(key, known);
+  const question = guess === undefined ? '' : `did you mean "${guess}"? `;
+  const list = known.length === 0 ? 'this version knows none' : `known: ${known.join(', ')}`;
+  return new InvalidRequest(`unknown ${kind} option ${quoted(key)}: ${question}${list}`);
+}
+
+function oneOf<T extends string>(
+  key: string,
+  text: string,
+  known: readonly T[],
+  Refusal: typeof InvalidRequest | typeof Unsupported,
+): T {
+  const found = known.find((value) => value === text);
+  if (found !== undefined) return found;
+  throw new Refusal(`option ${key}: ${quoted(text)} is not offered, only ${known.join(', ')}`);
+}
+
+function integer(key: string, text: string, least: number, most: number): number {
+  const value = /^[1-9]\d{0,5}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= least && value <= most) return value;
+  throw new InvalidRequest(`option ${key}: ${quoted(text)} is not a whole number from ${least} to ${most}`);
+}
+
+/** As the kernel's dev_valid_name(): at most 15 characters (IFNAMSIZ − 1), no slash, colon or white space. */
+function linkName(key: string, text: string): string {
+  if (/^[^\s/:\0]{1,15}$/u.test(text) && text !== '.' && text !== '..') return text;
+  throw new InvalidRequest(`option ${key}: ${quoted(text)} cannot be the name of a link`);
+}
+
+function quoted(text: string): string {
+  const printable = text.replace(/[^\x20-\x7e]/g, '?');
+  return `"${printable.length > 40 ? `${printable.slice(0, 37)}...` : printable}"`;
+}

@@ -1,0 +1,93 @@
+/**
+ * What the daemon answers to operators on its admin socket: paths, requests, answers. HTTP with JSON; the
+ * answer of a failure is `{"error":{"code","message"}}` with a 4xx or 5xx status.
+ *
+ * Nothing of this is read by the engine. docs/cli.md shows the commands that use it.
+ */
+import { z } from 'zod';
+import type { ErrorCode } from '../../core/errors.ts';
+import type { Decision, HostInfo, LeaseInfo, PoolInfo, ReconcileReport } from '../../ipam/inventory.ts';
+
+export type { Decision, HostInfo, LeaseInfo, PoolInfo, ReconcileReport };
+
+export const DEFAULT_ADMIN_SOCKET = '/run/lanius/admin.sock';
+
+export const ADMIN_PATHS = {
+  version: '/v1/version',
+  pools: '/v1/pools',
+  /** `?pool=10.77.0.0/16&host=h1`, both optional. */
+  leases: '/v1/leases',
+  release: '/v1/leases/release',
+  hosts: '/v1/hosts',
+  networks: '/v1/networks',
+  doctor: '/v1/doctor',
+  /** GET: the last run, or null. POST: a run now. */
+  reconcile: '/v1/reconcile',
+} as const;
+
+export const leasesQuery = z.strictObject({
+  pool: z.string().min(1).exactOptional(),
+  host: z.string().min(1).exactOptional(),
+});
+
+/** Body of POST /v1/leases/release. */
+export const releaseRequest = z.strictObject({
+  /** Subnet of the pool. Absent: the only pool whose subnet holds the address. */
+  pool: z.string().min(1).exactOptional(),
+  address: z.string().min(1),
+  /** Also if a running container has the address. */
+  force: z.boolean().default(false),
+});
+export type ReleaseRequest = z.input<typeof releaseRequest>;
+
+/** Body of POST /v1/reconcile. */
+export const reconcileRequest = z.strictObject({
+  /** Only say what would be done. */
+  dryRun: z.boolean().default(false),
+});
+export type ReconcileRequest = z.input<typeof reconcileRequest>;
+
+export interface VersionInfo {
+  readonly version: string;
+  /** Of the daemon, e.g. `v20.20.2`. */
+  readonly node: string;
+  readonly host: string;
+}
+
+/** A `docker network` of this host. */
+export interface NetworkInfo {
+  readonly networkId: string;
+  /** Known if the engine was asked. */
+  readonly name?: string;
+  readonly parent: string;
+  readonly mode: string;
+  readonly macvlanMode?: string;
+  readonly mtuBytes?: number;
+  readonly internal: boolean;
+  readonly subnets: readonly string[];
+  /** Number of endpoints. */
+  readonly endpoints: number;
+}
+
+export type CheckStatus = 'ok' | 'warn' | 'fail';
+
+export interface DoctorCheck {
+  /** e.g. `kernel`, `engine`, `parent eth0.100`. */
+  readonly check: string;
+  readonly status: CheckStatus;
+  /** What was found, one line. */
+  readonly finding: string;
+  /** What to do about it. */
+  readonly remedy?: string;
+}
+
+export interface DoctorReport {
+  /** No check failed; warnings do not count. */
+  readonly ok: boolean;
+  readonly checks: readonly DoctorCheck[];
+}
+
+export const errorReply = z.object({ error: z.object({ code: z.string(), message: z.string() }) });
+export interface ErrorReply {
+  readonly error: { readonly code: ErrorCode; readonly message: string };
+}

@@ -1,0 +1,171 @@
+/**
+ * The handlers on real ground: a real etcd, the real kernel in a namespace of its own, records on a real disk, and
+ * the plugin socket in front. Only the engine is played.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from '../../core/clock.ts';
+import { randomId } from '../../core/ids.ts';
+import { silentLogger } from '../../core/log.ts';
+import { Addresses } from '../../ipam/addresses.ts';
+import { ClaimBook } from '../../ipam/claim-book.ts';
+import { Committer } from '../../ipam/committer.ts';
+import type { ConfiguredPool } from '../../ipam/configured-pools.ts';
+import { Leases } from '../../ipam/leases.ts';
+import { DEFAULT_MAC_PREFIX } from '../../ipam/mac.ts';
+import { Pools } from '../../ipam/pools.ts';
+import { Session } from '../../ipam/session.ts';
+import { KernelLinks } from '../../net/links.ts';
+import { IpamDriver } from '../../plugin/ipam-driver.ts';
+import { pluginMethods } from '../../plugin/methods.ts';
+import { NetworkDriver } from '../../plugin/network-driver.ts';
+import { EtcdKv } from '../../store/etcd-kv.ts';
+import {
+  type ClaimRecord,
+  claimRecordSchema,
+  type EndpointRecord,
+  endpointRecordSchema,
+  type NetworkRecord,
+  networkRecordSchema,
+  type ReleaseRecord,
+  releaseRecordSchema,
+} from '../../store/host-records.ts';
+import { layoutOf } from '../../store/layout.ts';
+import { RecordStore } from '../../store/records.ts';
+import { TestNamespace } from '../netns/namespace.ts';
+import { EtcdProcess } from './etcd-process.ts';
+import { PluginSocket } from './plugin-client.ts';
+
+/** The uplink in the namespace; `up1` is the far end. */
+export const PARENT = 'up0';
+
+export interface RealStackOptions {
+  readonly configuredPools?: readonly ConfiguredPool[];
+  readonly defaultPool?: string;
+}
+
+export class RealStack {
+  readonly etcd: EtcdProcess;
+  readonly namespace: TestNamespace;
+  readonly #stateDir = mkdtempSync(join(tmpdir(), 'lanius-state-'));
+  readonly #options: RealStackOptions;
+  readonly #ends: (() => Promise<unknown>)[] = [];
+  #parts: Parts | undefined;
+
+  private constructor(etcd: EtcdProcess, options: RealStackOptions) {
+    this.etcd = etcd;
+    this.#options = options;
+    this.namespace = new TestNamespace();
+    this.namespace.addUplink(PARENT, 'up1');
+  }
+
+  static async start(options: RealStackOptions = {}): Promise<RealStack> {
+    const stack = new RealStack(await EtcdProcess.start(), options);
+    await stack.startDaemon();
+    return stack;
+  }
+
+  get socket(): PluginSocket {
+    return this.#running.socket;
+  }
+  get endpoints(): RecordStore<EndpointRecord> {
+    return this.#running.endpoints;
+  }
+  get networks(): RecordStore<NetworkRecord> {
+    return this.#running.networks;
+  }
+  get leases(): Leases {
+    return this.#running.leases;
+  }
+  get claims(): RecordStore<ClaimRecord> {
+    return this.#running.claims;
+  }
+
+  /** What a daemon does at its start, on the records that are there. */
+  async startDaemon(): Promise<void> {
+    const instance = randomId(8);
+    const bootId = 'boot-1';
+    const host = 'host-1';
+    const logger = silentLogger;
+    const clock = systemClock;
+    const kv = new EtcdKv({ hosts: [this.etcd.host] });
+    const layout = layoutOf('/lanius/v1/');
+    const session = new Session(
+      { host, hostname: host, machineId: 'machine-1', bootId, instance, version: '0', ttlSeconds: 10 },
+      { kv, layout, clock, logger, onSuperseded: () => {} },
+    );
+    await session.start();
+    const committer = new Committer({}, { kv, session, logger });
+    const records = async <T>(
+      kind: string,
+      schema: ConstructorParameters<typeof RecordStore<T>>[0]['schema'],
+    ) => {
+      const store = new RecordStore<T>({ stateDir: this.#stateDir, kind, schema }, { logger });
+      await store.load();
+      return store;
+    };
+    const networks = await records<NetworkRecord>('networks', networkRecordSchema);
+    const endpoints = await records<EndpointRecord>('endpoints', endpointRecordSchema);
+    const claims = await records<ClaimRecord>('claims', claimRecordSchema);
+    const releases = await records<ReleaseRecord>('releases', releaseRecordSchema);
+    const leases = new Leases(
+      { host, instance, bootId },
+      { kv, layout, committer, releases, clock, random: Math.random, logger },
+    );
+    await leases.load();
+    const pools = new Pools({ host, instance, bootId }, { kv, layout, committer, clock });
+    const { configuredPools = [], defaultPool } = this.#options;
+    const addresses = new Addresses(
+      { configuredPools, ...(defaultPool === undefined ? {} : { defaultPool }) },
+      { leases, pools, claims: new ClaimBook({ pools, claims, clock, logger }), clock },
+    );
+    const net = new KernelLinks({ namespacePath: this.namespace.path }, { log: logger });
+    const network = new NetworkDriver(
+      { driverName: 'lanius', defaultParent: PARENT, macPrefix: DEFAULT_MAC_PREFIX, instance },
+      { addresses, net, networks, endpoints, holders: { joined: () => {}, left: () => {} }, clock, logger },
+    );
+    const socket = await PluginSocket.open(pluginMethods(network, new IpamDriver({ addresses })));
+    this.#parts = { socket, networks, endpoints, leases, claims };
+    this.#ends.push(
+      () => socket.close(),
+      () => net.close(),
+      () => session.stop(),
+      async () => kv.close(),
+    );
+  }
+
+  /** Ends the daemon's parts; etcd, links and records stay. */
+  async stopDaemon(): Promise<void> {
+    this.#parts = undefined;
+    for (const end of this.#ends.splice(0)) await end();
+  }
+
+  async stop(): Promise<void> {
+    await this.stopDaemon();
+    this.namespace.remove();
+    await this.etcd.stop();
+    rmSync(this.#stateDir, { recursive: true, force: true });
+  }
+
+  /** Names of the links of ours in the namespace. */
+  links(): string[] {
+    return this.namespace
+      .links()
+      .filter(({ ifalias }) => ifalias?.startsWith('lanius:') === true)
+      .map(({ ifname }) => ifname);
+  }
+
+  get #running(): Parts {
+    if (this.#parts === undefined) throw new Error('the daemon does not run');
+    return this.#parts;
+  }
+}
+
+interface Parts {
+  readonly socket: PluginSocket;
+  readonly networks: RecordStore<NetworkRecord>;
+  readonly endpoints: RecordStore<EndpointRecord>;
+  readonly leases: Leases;
+  readonly claims: RecordStore<ClaimRecord>;
+}

@@ -1,0 +1,136 @@
+/** What people may write after -o, --ipam-opt and --driver-opt, and what they read if they mistype it. */
+import { expect } from 'chai';
+import { InvalidRequest, Unsupported } from '../../../core/errors.ts';
+import { editDistance, nearest } from '../../../plugin/nearest.ts';
+import {
+  optionRows,
+  parseEndpointOptions,
+  parseIpamOptions,
+  parseNetworkOptions,
+} from '../../../plugin/options.ts';
+
+describe('plugin/options', () => {
+  it('parses every network option', () => {
+    const given = { parent: 'eth0', vlan: '100', mode: 'macvlan', macvlan_mode: 'vepa', mtu: '9000' };
+    expect(parseNetworkOptions(given)).to.deep.equal({ ...given, vlan: 100, mtu: 9000 });
+    expect(parseNetworkOptions({})).to.deep.equal({});
+  });
+
+  it('names an unknown option, the likely one, and all there are', () => {
+    expect(() => parseNetworkOptions({ parnet: 'eth0' })).to.throw(
+      InvalidRequest,
+      /^unknown network option "parnet": did you mean "parent"\? known: macvlan_mode, mode, mtu, parent, vlan$/,
+    );
+    expect(() => parseNetworkOptions({ colour: 'red' })).to.throw(
+      /^unknown network option "colour": known: /,
+    );
+    expect(() => parseIpamOptions({ Pol: 'a' })).to.throw(
+      'unknown IPAM option "Pol": did you mean "pool"? known: pool',
+    );
+    expect(() => parseEndpointOptions({ net_in: '100' })).to.throw(
+      'unknown endpoint option "net_in": this version knows none',
+    );
+  });
+
+  it('takes over what is not ours: keys of the engine and of others', () => {
+    const foreign = {
+      'com.docker.network.advertise_addr_nmsgs': '3',
+      'example.org/x': '1',
+      'a.b': { c: null },
+    };
+    expect(parseNetworkOptions(foreign)).to.deep.equal({});
+    expect(parseIpamOptions(foreign)).to.deep.equal({});
+    expect(parseEndpointOptions(foreign)).to.deep.equal({});
+    expect(() => parseEndpointOptions({ 'lanius.limit': '1' })).to.throw(InvalidRequest, '"lanius.limit"');
+  });
+
+  for (const vlan of [
+    '0',
+    '4095',
+    '4096',
+    'abc',
+    '-1',
+    '1.5',
+    '',
+    ' 7',
+    '0x10',
+    '007',
+    '1e3',
+    '99999999999',
+  ]) {
+    it(`refuses vlan=${JSON.stringify(vlan)} and gives the range`, () => {
+      expect(() => parseNetworkOptions({ vlan })).to.throw(
+        InvalidRequest,
+        'is not a whole number from 1 to 4094',
+      );
+    });
+  }
+
+  for (const mtu of ['67', '65536', '1500.0', 'jumbo']) {
+    it(`refuses mtu=${mtu}`, () => {
+      expect(() => parseNetworkOptions({ mtu })).to.throw(InvalidRequest, 'from 68 to 65535');
+    });
+  }
+
+  for (const parent of ['', 'a b', 'a/b', '..', '.', 'sixteen-letters-', 'eth0:1', 'a\nb', '\0']) {
+    it(`refuses parent=${JSON.stringify(parent)}`, () => {
+      expect(() => parseNetworkOptions({ parent })).to.throw(InvalidRequest, 'cannot be the name of a link');
+    });
+  }
+
+  it('says which modes there are', () => {
+    expect(() => parseNetworkOptions({ mode: 'ipvlan' })).to.throw(
+      Unsupported,
+      '"ipvlan" is not offered, only macvlan',
+    );
+    expect(() => parseNetworkOptions({ macvlan_mode: 'brige' })).to.throw(
+      InvalidRequest,
+      'only bridge, private, vepa, passthru',
+    );
+  });
+
+  it('is not led astray by names of the language, nor by values that are no text', () => {
+    for (const key of ['constructor', 'toString', 'hasOwnProperty', '__proto__']) {
+      const given = JSON.parse(`{${JSON.stringify(key)}: "1"}`) as Record<string, unknown>;
+      expect(() => parseNetworkOptions(given), key).to.throw(InvalidRequest, 'unknown network option');
+    }
+    expect(() => parseNetworkOptions({ vlan: 7 })).to.throw(InvalidRequest, 'its value must be text');
+    expect(() => parseNetworkOptions({ parent: null })).to.throw(InvalidRequest, 'its value must be text');
+  });
+
+  it('keeps texts short and printable, whatever was typed', () => {
+    const typed = `\u001b[31m${'x'.repeat(5000)}`;
+    for (const given of [{ [typed]: '1' }, { mode: typed }, { vlan: typed }]) {
+      try {
+        parseNetworkOptions(given);
+        expect.fail('accepted');
+      } catch (error) {
+        expect((error as Error).message).to.match(/^[\x20-\x7e]{1,200}$/);
+      }
+    }
+  });
+
+  it('lists every option with its explanation, for the documentation', () => {
+    const rows = optionRows();
+    expect(rows.map(({ given, key }) => `${given} ${key}`)).to.include.members([
+      '-o parent',
+      '--ipam-opt pool',
+    ]);
+    for (const row of rows) expect(row.explanation, row.key).to.match(/\.$/);
+  });
+});
+
+describe('plugin/nearest', () => {
+  it('counts swapped neighbours as one change', () => {
+    expect(editDistance('parnet', 'parent')).to.equal(1);
+    expect(editDistance('', 'abc')).to.equal(3);
+    expect(editDistance('vlan', 'vlan')).to.equal(0);
+  });
+
+  it('finds no name where nothing is near', () => {
+    expect(nearest('zzzzzz', ['parent', 'vlan'])).to.equal(undefined);
+    expect(nearest('VLAN', ['parent', 'vlan'])).to.equal('vlan');
+    expect(nearest('x'.repeat(1000), ['parent'])).to.equal(undefined);
+    expect(nearest('x', [])).to.equal(undefined);
+  });
+});
