@@ -1,0 +1,155 @@
+/**
+ * The admin socket's HTTP API: what the `lanius` command asks and orders. Shapes are in plugin/wire/admin.ts.
+ *
+ * Must not: decide anything; be put on anything but a unix socket that only root can open, since there is no
+ * login.
+ */
+import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
+import type { z } from 'zod';
+import { Conflict, type ErrorCode, InvalidRequest, NotFound, toDriverError } from '../core/errors.ts';
+import { cidrHas, parseCidr, parseIp } from '../core/ip.ts';
+import type { Logger } from '../core/log.ts';
+import type { Inventory, Reconciling } from '../ipam/inventory.ts';
+import {
+  ADMIN_PATHS,
+  type DoctorReport,
+  type ErrorReply,
+  leasesQuery,
+  type NetworkInfo,
+  reconcileRequest,
+  releaseRequest,
+  type VersionInfo,
+} from '../plugin/wire/admin.ts';
+
+export interface AdminDependencies {
+  readonly version: VersionInfo;
+  readonly inventory: Inventory;
+  readonly reconciler: Reconciling;
+  readonly networks: () => readonly NetworkInfo[];
+  readonly doctor: () => Promise<DoctorReport>;
+  readonly logger: Logger;
+}
+
+const STATUS: Readonly<Record<ErrorCode, number>> = {
+  invalid: 400,
+  unsupported: 400,
+  not_found: 404,
+  conflict: 409,
+  exhausted: 409,
+  kernel: 500,
+  store: 503,
+  deadline: 504,
+  engine: 503,
+  internal: 500,
+};
+
+/** @returns an express application, to be put on the admin socket by daemon/listen.ts */
+export function createAdminApp(deps: AdminDependencies): Express {
+  const logger = deps.logger.child({ component: 'admin' });
+  const { inventory, reconciler } = deps;
+  const app = express();
+  app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
+  app.use(express.json({ type: () => true, strict: true }));
+
+  app.get(
+    ADMIN_PATHS.version,
+    answer(() => deps.version),
+  );
+  app.get(
+    ADMIN_PATHS.pools,
+    answer(() => inventory.pools()),
+  );
+  app.get(
+    ADMIN_PATHS.leases,
+    answer(({ query }) => inventory.leases(shaped(leasesQuery, query))),
+  );
+  app.get(
+    ADMIN_PATHS.hosts,
+    answer(() => inventory.hosts()),
+  );
+  app.get(
+    ADMIN_PATHS.networks,
+    answer(() => deps.networks()),
+  );
+  app.get(
+    ADMIN_PATHS.doctor,
+    answer(() => deps.doctor()),
+  );
+  app.get(
+    ADMIN_PATHS.reconcile,
+    answer(() => reconciler.last ?? null),
+  );
+
+  app.post(
+    ADMIN_PATHS.release,
+    answer(async ({ body }) => {
+      const request = shaped(releaseRequest, body);
+      const pool = request.pool ?? (await onlyPoolOf(request.address, inventory));
+      const lease = await inventory.release(pool, request.address, { force: request.force });
+      logger.warn('an address was freed by hand', { pool, address: lease.address, force: request.force });
+      return lease;
+    }),
+  );
+  app.post(
+    ADMIN_PATHS.reconcile,
+    answer(({ body }) => reconciler.run('operator', shaped(reconcileRequest, body))),
+  );
+
+  app.use(() => {
+    throw new NotFound('no such path: is the lanius command newer than the daemon?');
+  });
+  app.use(failure(logger));
+  return app;
+}
+
+/** A handler whose result, awaited, is the answer. */
+function answer(
+  work: (request: { readonly query: unknown; readonly body: unknown }) => unknown,
+): RequestHandler {
+  return async (request, response) => {
+    response.json(await work({ query: request.query, body: request.body }));
+  };
+}
+
+/** @throws InvalidRequest that names the field */
+function shaped<T>(schema: z.ZodType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value ?? {});
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const field = issue?.path.join('.') ?? '';
+  throw new InvalidRequest(
+    `${field === '' ? 'the request' : field}: ${issue?.message ?? 'has the wrong shape'}`,
+  );
+}
+
+/** @throws NotFound or Conflict if not exactly one pool's subnet holds the address */
+async function onlyPoolOf(address: string, inventory: Inventory): Promise<string> {
+  const ip = parseIp(address);
+  const pools = (await inventory.pools()).filter(({ pool }) => cidrHas(parseCidr(pool), ip));
+  const [first, ...others] = pools;
+  if (first === undefined) throw new NotFound(`no pool holds ${address}: see lanius pool ls`);
+  if (others.length > 0) {
+    const names = pools.map(({ pool }) => pool).join(', ');
+    throw new Conflict(`several pools hold ${address} (${names}): name one with --pool`);
+  }
+  return first.pool;
+}
+
+function failure(logger: Logger): ErrorRequestHandler {
+  return (thrown, request, response, next) => {
+    if (response.headersSent) {
+      next(thrown);
+      return;
+    }
+    const error = isBodyError(thrown) ? new InvalidRequest('the body is not JSON') : toDriverError(thrown);
+    const level = error.code === 'internal' ? 'error' : 'info';
+    logger[level]('an admin request failed', { method: `${request.method} ${request.path}`, err: error });
+    const reply: ErrorReply = { error: { code: error.code, message: error.message } };
+    response.status(STATUS[error.code]).json(reply);
+  };
+}
+
+/** What express.json throws: an error with a 4xx status of its own. */
+function isBodyError(thrown: unknown): boolean {
+  return thrown instanceof Error && 'status' in thrown && 'type' in thrown;
+}

@@ -1,0 +1,178 @@
+/**
+ * The composition root: every part of the daemon is made here, from its settings and the parts it stands on.
+ * Nothing is started here and nothing is decided; daemon/main.ts starts and stops.
+ */
+import { readFileSync } from 'node:fs';
+import { systemClock as clock } from '../core/clock.ts';
+import type { Conflict } from '../core/errors.ts';
+import { parseCidr, parseIp } from '../core/ip.ts';
+import type { Logger } from '../core/log.ts';
+import { DockerEngine } from '../engine/docker-engine.ts';
+import { Addresses } from '../ipam/addresses.ts';
+import { ClaimBook } from '../ipam/claim-book.ts';
+import { Committer } from '../ipam/committer.ts';
+import { EtcdInventory } from '../ipam/etcd-inventory.ts';
+import { Holders } from '../ipam/holders.ts';
+import { Leases } from '../ipam/leases.ts';
+import { parseMacPrefix } from '../ipam/mac.ts';
+import { Pools } from '../ipam/pools.ts';
+import { Reconciler } from '../ipam/reconciler.ts';
+import { Session } from '../ipam/session.ts';
+import { usersOf } from '../ipam/usage.ts';
+import { KernelLinks } from '../net/links.ts';
+import { IpamDriver } from '../plugin/ipam-driver.ts';
+import { pluginMethods } from '../plugin/methods.ts';
+import { NetworkDriver } from '../plugin/network-driver.ts';
+import { createPluginApp } from '../plugin/server.ts';
+import { EmbeddedEtcd } from '../store/embedded-etcd.ts';
+import { EtcdKv } from '../store/etcd-kv.ts';
+import * as shapes from '../store/host-records.ts';
+import { layoutOf } from '../store/layout.ts';
+import { RecordStore } from '../store/records.ts';
+import { createAdminApp } from './admin-server.ts';
+import type { Config } from './config-schema.ts';
+import { Doctor } from './doctor.ts';
+import type { Identity } from './identity.ts';
+import { networkInfos } from './network-info.ts';
+
+export type Daemon = ReturnType<typeof compose>;
+
+export function compose(
+  config: Config,
+  identity: Identity,
+  logger: Logger,
+  onSuperseded: (reason: Conflict) => void,
+) {
+  const { host, instance } = identity;
+  const stateDir = config.state.dir;
+  const records = {
+    networks: new RecordStore({ stateDir, kind: 'networks', schema: shapes.networkRecordSchema }, { logger }),
+    endpoints: new RecordStore(
+      { stateDir, kind: 'endpoints', schema: shapes.endpointRecordSchema },
+      { logger },
+    ),
+    claims: new RecordStore({ stateDir, kind: 'claims', schema: shapes.claimRecordSchema }, { logger }),
+    releases: new RecordStore({ stateDir, kind: 'releases', schema: shapes.releaseRecordSchema }, { logger }),
+  };
+  const { networks, endpoints, claims, releases } = records;
+
+  const embedded =
+    config.etcd.hosts.length > 0
+      ? undefined
+      : new EmbeddedEtcd({ stateDir, ...config.etcd.embedded }, { logger, clock });
+  const kv = new EtcdKv(etcdOptions(config), { logger, clock });
+  const net = new KernelLinks({}, { log: logger });
+  const engine = new DockerEngine(
+    { socketPath: config.docker.socket, driverName: config.docker.driverName },
+    { logger },
+  );
+
+  const layout = layoutOf(config.etcd.prefix);
+  const session = new Session(
+    { ...identity, ttlSeconds: config.session.ttlSeconds },
+    { kv, layout, clock, logger, onSuperseded },
+  );
+  const committer = new Committer({}, { kv, session, logger });
+  const leases = new Leases(identity, {
+    kv,
+    layout,
+    committer,
+    releases,
+    clock,
+    random: Math.random,
+    logger,
+  });
+  const pools = new Pools(identity, { kv, layout, committer, clock });
+  const claimBook = new ClaimBook({ pools, claims, clock, logger });
+  const addresses = new Addresses(addressesOptions(config), { leases, pools, claims: claimBook, clock });
+  const holders = new Holders({ engine, addresses, logger });
+  const reconciler = new Reconciler(
+    {
+      instance,
+      lookGapMs: config.reconcile.lookGapSeconds * 1000,
+      graceMs: config.reconcile.pendingGraceSeconds * 1000,
+      intervalMs: config.reconcile.intervalSeconds * 1000,
+    },
+    { leases, claimBook, networks, endpoints, claims, engine, net, clock, logger },
+  );
+
+  const networkDriver = new NetworkDriver(
+    {
+      driverName: config.docker.driverName,
+      macPrefix: parseMacPrefix(config.net.macPrefix),
+      instance,
+      ...(config.net.parent === undefined ? {} : { defaultParent: config.net.parent }),
+    },
+    { addresses, net, networks, endpoints, holders, clock, logger },
+  );
+  const ipamDriver = new IpamDriver({ addresses });
+  const { handlerTimeoutMs } = config.limits;
+  const plugin = createPluginApp(pluginMethods(networkDriver, ipamDriver), {
+    logger,
+    clock,
+    handlerTimeoutMs,
+  });
+
+  const networkList = () => networkInfos(networks.list(), endpoints.list());
+  const doctor = new Doctor(
+    {
+      pluginSocket: config.docker.pluginSocket,
+      stateDir,
+      reconcileIntervalSeconds: config.reconcile.intervalSeconds,
+    },
+    { net, engine, store: kv, session, reconciler, networks: networkList, clock },
+  );
+  const inventory = new EtcdInventory({
+    kv,
+    layout,
+    leases,
+    clock,
+    host,
+    usersOf: (...where) => usersOf(engine, ...where),
+  });
+  const admin = createAdminApp({
+    version: { version: identity.version, node: process.version, host },
+    inventory,
+    reconciler,
+    networks: networkList,
+    doctor: () => doctor.examine(),
+    logger,
+  });
+  return {
+    records,
+    embedded,
+    kv,
+    net,
+    engine,
+    session,
+    committer,
+    leases,
+    holders,
+    reconciler,
+    plugin,
+    admin,
+  };
+}
+
+function etcdOptions({ etcd }: Config): ConstructorParameters<typeof EtcdKv>[0] {
+  const { username, passwordFile } = etcd.auth;
+  const hosts = etcd.hosts.length > 0 ? etcd.hosts : [`127.0.0.1:${etcd.embedded.clientPort}`];
+  const auth =
+    username === undefined || passwordFile === undefined
+      ? {}
+      : { auth: { username, password: readFileSync(passwordFile, 'utf8').replace(/\n$/, '') } };
+  const tls = Object.keys(etcd.tls).length === 0 ? {} : { tls: etcd.tls };
+  return { hosts, timeoutMs: etcd.timeoutMs, ...tls, ...auth };
+}
+
+function addressesOptions({ ipam }: Config): ConstructorParameters<typeof Addresses>[0] {
+  const configuredPools = ipam.pools.map(({ name, subnet, range, gateway }) => ({
+    name,
+    subnet: parseCidr(subnet),
+    ...(range === undefined ? {} : { range: parseCidr(range) }),
+    ...(gateway === undefined ? {} : { gateway: parseIp(gateway) }),
+  }));
+  const only = configuredPools.length === 1 ? configuredPools[0]?.name : undefined;
+  const defaultPool = ipam.defaultPool ?? only;
+  return { configuredPools, ...(defaultPool === undefined ? {} : { defaultPool }) };
+}

@@ -1,0 +1,129 @@
+/** Doctor's checks of what the daemon talks with: the engine, etcd, and its own socket seen from outside. */
+import { request } from 'node:http';
+import { z } from 'zod';
+import type { EnginePort } from '../engine/port.ts';
+import type { DoctorCheck } from '../plugin/wire/admin.ts';
+import type { KvPort } from '../store/kv.ts';
+
+export async function checkEngine(
+  engine: Pick<EnginePort, 'version'>,
+  timeoutMs: number,
+): Promise<DoctorCheck[]> {
+  try {
+    const { version, apiVersion } = await engine.version(timeoutMs);
+    const finding = `Docker ${version} answers (API ${apiVersion})`;
+    // moby issue 51554: dockerd crashes on RevokeExternalConnectivity of any remote driver; fixed in 29.0.3
+    if (/^29\.0\.[0-2](\D|$)/.test(version)) {
+      const remedy = 'update Docker to 29.0.3 or newer';
+      return [
+        {
+          check: 'engine',
+          status: 'warn',
+          finding: `${finding}; this version crashes when a container of a plugin network stops`,
+          remedy,
+        },
+      ];
+    }
+    return [{ check: 'engine', status: 'ok', finding }];
+  } catch (error) {
+    return [
+      {
+        check: 'engine',
+        status: 'fail',
+        finding: textOf(error),
+        remedy: 'systemctl status docker; containers that run are not affected',
+      },
+    ];
+  }
+}
+
+/** etcd before 3.4.32 and 3.5.14 can lose its consistency (etcd issue 14211); 3.5.0 to 3.5.2 lose data. */
+export function isFaultyEtcd(version: string): boolean {
+  const [major = 0, minor = 0, patch = 0] = version.split(/[.-]/).map(Number);
+  if (major !== 3) return major < 3;
+  if (minor === 5) return patch < 14;
+  return minor < 4 || (minor === 4 && patch < 32);
+}
+
+export async function checkStore(store: Pick<KvPort, 'status'>, timeoutMs: number): Promise<DoctorCheck[]> {
+  try {
+    const { version, dbSizeBytes, leader, alarms } = await store.status({ timeoutMs });
+    const checks: DoctorCheck[] = [];
+    const megabytes = Math.ceil(dbSizeBytes / 1_000_000);
+    const finding = `etcd ${version} answers, database of ${megabytes} MB`;
+    if (isFaultyEtcd(version)) {
+      checks.push({
+        check: 'etcd',
+        status: 'warn',
+        finding: `${finding}; this version has faults that can lose data`,
+        remedy: 'update etcd to 3.4.32, 3.5.14 or newer',
+      });
+    } else checks.push({ check: 'etcd', status: 'ok', finding });
+    if (leader === '' || leader === '0') {
+      const remedy = 'bring back a majority of the members: etcdctl endpoint status --cluster';
+      checks.push({ check: 'etcd leader', status: 'fail', finding: 'etcd has no leader', remedy });
+    }
+    for (const alarm of alarms) {
+      checks.push({
+        check: 'etcd alarm',
+        status: 'fail',
+        finding: `etcd raised the alarm ${alarm}${alarm === 'NOSPACE' ? ': it takes no writes' : ''}`,
+        remedy:
+          alarm === 'NOSPACE'
+            ? 'etcdctl compact, etcdctl defrag, then etcdctl alarm disarm; raise --quota-backend-bytes'
+            : 'etcdctl alarm list',
+      });
+    }
+    return checks;
+  } catch (error) {
+    return [
+      {
+        check: 'etcd',
+        status: 'fail',
+        finding: textOf(error),
+        remedy: 'check etcd.hosts (lanius config show) and the cluster: new containers fail meanwhile',
+      },
+    ];
+  }
+}
+
+const activateReply = z.object({ Implements: z.array(z.string()) });
+
+/** Asks as dockerd would: POST /Plugin.Activate without a body. */
+export async function checkPluginSocket(path: string, timeoutMs: number): Promise<DoctorCheck[]> {
+  const check = 'plugin socket';
+  try {
+    const reply = activateReply.parse(JSON.parse(await post(path, '/Plugin.Activate', timeoutMs)));
+    const missing = ['NetworkDriver', 'IpamDriver'].filter((name) => !reply.Implements.includes(name));
+    if (missing.length === 0) return [{ check, status: 'ok', finding: `${path} answers` }];
+    const finding = `${path} answers, but not as a ${missing.join(' and ')}: another program has it`;
+    return [{ check, status: 'fail', finding, remedy: 'systemctl restart lanius' }];
+  } catch (error) {
+    const finding = `${path} does not answer: ${textOf(error)}`;
+    return [{ check, status: 'fail', finding, remedy: 'systemctl restart lanius' }];
+  }
+}
+
+function post(socketPath: string, path: string, timeoutMs: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const call = request(
+      { socketPath, path, method: 'POST', timeout: timeoutMs, agent: false },
+      (response) => {
+        let text = '';
+        response.setEncoding('utf8');
+        response.on('data', (chunk: string) => {
+          text += chunk;
+        });
+        response.on('end', () => resolve(text));
+        response.on('error', reject);
+      },
+    );
+    call.on('timeout', () => call.destroy(new Error(`no answer within ${timeoutMs} ms`)));
+    call.on('error', reject);
+    call.end();
+  });
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,109 @@
+/**
+ * The log: one JSON line per event on stdout, `time` `level` `msg` first, then the fields of core/log.ts. Under
+ * systemd each line begins with its priority (`<3>`), so that `journalctl -p err` works.
+ *
+ * Must not: end or stall the daemon, whatever a field holds and wherever stdout went.
+ * @see sd-daemon(3) for the priorities
+ */
+import { isNativeError } from 'node:util/types';
+import { createLogger as createWinston, format, transports, type Logger as Winston } from 'winston';
+import type { LogFields, Logger } from '../core/log.ts';
+import { serializeError } from '../core/serialize-error.ts';
+
+export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
+
+export interface LoggerOptions {
+  /** Least level that is written. */
+  readonly level: LogLevel;
+  /** Each line begins with `<n>`: JOURNAL_STREAM is set. */
+  readonly priorities: boolean;
+}
+
+/** syslog(3) */
+const PRIORITIES: Readonly<Record<LogLevel, number>> = { error: 3, warn: 4, info: 6, debug: 7 };
+
+export class JsonLogger implements Logger {
+  readonly #winston: Winston;
+  readonly #fields: LogFields;
+
+  private constructor(winston: Winston, fields: LogFields) {
+    this.#winston = winston;
+    this.#fields = fields;
+  }
+
+  /** @param stream usually process.stdout; errors of it are ignored, since nobody could be told */
+  static to(stream: NodeJS.WritableStream, options: LoggerOptions): JsonLogger {
+    stream.on('error', () => {});
+    const line = format((info) => {
+      const level = info.level as LogLevel;
+      const prefix = options.priorities ? `<${PRIORITIES[level]}>` : '';
+      const event = { time: new Date().toISOString(), level, msg: info.message };
+      info[Symbol.for('message')] = prefix + toJson(event, info['fields'] as LogFields);
+      return info;
+    });
+    const winston = createWinston({
+      levels: { error: 0, warn: 1, info: 2, debug: 3 },
+      level: options.level,
+      format: line(),
+      transports: [new transports.Stream({ stream })],
+    });
+    return new JsonLogger(winston, {});
+  }
+
+  error(message: string, fields?: LogFields): void {
+    this.#log('error', message, fields);
+  }
+
+  warn(message: string, fields?: LogFields): void {
+    this.#log('warn', message, fields);
+  }
+
+  info(message: string, fields?: LogFields): void {
+    this.#log('info', message, fields);
+  }
+
+  debug(message: string, fields?: LogFields): void {
+    this.#log('debug', message, fields);
+  }
+
+  child(fields: LogFields): Logger {
+    return new JsonLogger(this.#winston, { ...this.#fields, ...fields });
+  }
+
+  /** Resolves when every line so far is handed to the stream. */
+  async close(): Promise<void> {
+    const finished = new Promise((resolve) => this.#winston.once('finish', resolve));
+    this.#winston.end();
+    await finished;
+  }
+
+  #log(level: LogLevel, message: string, fields: LogFields | undefined): void {
+    // Under one key: winston gives names like `message`, `level` and `splat` a meaning of its own.
+    this.#winston.log({ level, message, fields: { ...this.#fields, ...fields } });
+  }
+}
+
+function toJson(event: Readonly<Record<string, unknown>>, fields: LogFields): string {
+  try {
+    return JSON.stringify({ ...event, ...withoutClash(fields) }, plain);
+  } catch (error) {
+    return JSON.stringify({ ...event, err: serializeError(error) });
+  }
+}
+
+/** A field may not take the place of time, level or msg. */
+function withoutClash({ time, level, msg, ...others }: LogFields): Record<string, unknown> {
+  return {
+    ...others,
+    ...(time === undefined ? {} : { time_: time }),
+    ...(level === undefined ? {} : { level_: level }),
+    ...(msg === undefined ? {} : { msg_: msg }),
+  };
+}
+
+function plain(_key: string, value: unknown): unknown {
+  if (value instanceof Error || isNativeError(value)) return serializeError(value);
+  if (typeof value === 'bigint') return value.toString();
+  if (value instanceof Map || value instanceof Set) return [...value];
+  return value;
+}

@@ -1,0 +1,126 @@
+#!/bin/bash
+# test.sh [--layer NAME]... [--grep TEXT] [--no-setup]   every test there is, as CI runs it: installs what they need, builds, checks
+# the style, then runs the layers unit, contract, integration, netns, e2e and quickstart. A layer's failure stops no other one.
+#
+#   --layer NAME   only this layer (may be repeated)
+#   --grep TEXT    only tests whose title contains TEXT
+#   --no-setup     install nothing, and leave node_modules and the lab as they are
+#
+# Nothing is skipped in silence: a missing capability is a failure. Ends with every failure and its reason, and the line
+# `N passed, N failed, N skipped`; exit status 0 only if all passed. Needs root.
+set -u -o pipefail
+self=$(readlink -f "$0")
+cd "$(dirname "$self")/.." || exit 1
+export PATH=$PWD/.toolchain/bin:$PATH:/usr/sbin:/sbin
+export REQUIRE=${REQUIRE:-all}
+[ -t 1 ] || export NO_COLOR=1 FORCE_COLOR=0
+
+layers=() grep='' setup=yes
+while [ $# -gt 0 ]; do
+  case $1 in
+    --layer) layers+=("${2:?"--layer needs a name"}") && shift ;;
+    --grep) grep=${2:?"--grep needs a text"} && shift ;;
+    --no-setup) setup='' ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$self" >&2 && exit 2 ;;
+  esac
+  shift
+done
+[ ${#layers[@]} -gt 0 ] || layers=(unit contract integration netns e2e quickstart)
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export LANIUS_TALLY=$work/tally
+
+# note failed|passed TITLE [REASON]: one more test than mocha knows of
+note() {
+  KIND=$1 TITLE=$2 REASON=${3:-} node -e '
+    const { KIND, TITLE: title, REASON: reason, LANIUS_TALLY } = process.env;
+    const failed = KIND === "failed" ? [{ title, reason }] : [];
+    const counts = { passes: 1 - failed.length, failures: failed.length, pending: 0, failed, skipped: [] };
+    require("node:fs").appendFileSync(LANIUS_TALLY, `${JSON.stringify(counts)}\n`);'
+}
+
+# step TITLE COMMAND...: something that is no test but must work; only its failure is counted
+step() {
+  local title=$1
+  shift
+  echo "== $title"
+  "$@" </dev/null 2>&1 | tee "$work/step" && return 0
+  note failed "$title" "$(grep -v '^[[:space:]]*$' "$work/step" | tail -n 5)"
+  return 1
+}
+
+finish() {
+  node scripts/tally.cjs "$LANIUS_TALLY"
+  exit
+}
+
+# run_layer NAME: its mocha run; whatever keeps mocha from reporting is a failure of its own
+run_layer() {
+  local before after status words=(--reporter test/support/tally-reporter.cjs)
+  [ -z "$grep" ] || words+=(--fgrep "$grep")
+  before=$(wc -l <"$LANIUS_TALLY")
+  timeout --kill-after=30 "$(limit "$1")" npm run --silent "test:$1" -- "${words[@]}" </dev/null 2>&1 | tee "$work/layer"
+  status=$?
+  after=$(wc -l <"$LANIUS_TALLY")
+  if [ "$status" = 124 ] || [ "$status" = 137 ]; then
+    if [ "$before" = "$after" ]; then
+      note failed "layer $1" "it took longer than $(limit "$1") s"
+    else
+      note failed "layer $1" "its tests ended, but a socket, timer or process that one of them left open kept it alive for $(limit "$1") s"
+    fi
+    return
+  fi
+  [ "$before" = "$after" ] || return 0
+  note failed "layer $1" "status $status: $(grep -v '^[[:space:]]*$' "$work/layer" | tail -n 5)"
+}
+
+# limit LAYER: seconds that it may take
+limit() {
+  case $1 in
+    unit) echo 120 ;;
+    contract | netns) echo 240 ;;
+    integration) echo 300 ;;
+    *) echo 900 ;;
+  esac
+}
+
+run_quickstart() {
+  local said='it printed no JSON line'
+  if timeout --kill-after=30 300 scripts/quickstart.sh --json </dev/null 2>&1 | tee "$work/quickstart"; then
+    said=$(tail -n 1 "$work/quickstart" | node -e '
+      let text = "";
+      process.stdin.on("data", (chunk) => (text += chunk)).on("end", () => {
+        const { containers } = JSON.parse(text);
+        const addresses = new Set(containers.flatMap(({ ip, mac }) => (ip && mac ? [ip] : [])));
+        if (containers.length !== 2 || addresses.size !== 2) throw new Error(`no two containers with addresses: ${text}`);
+      });' 2>&1 >/dev/null | grep -m 1 Error)
+  else
+    said=$(grep -v '^[[:space:]]*$' "$work/quickstart" | tail -n 3)
+  fi
+  if ! timeout --kill-after=30 120 scripts/quickstart.sh --down </dev/null 2>&1 | tee "$work/quickstart-down" || [ -e /var/lib/lanius-quickstart ]; then
+    said+=" --down: $(tail -n 1 "$work/quickstart-down")"
+  fi
+  if [ -z "$said" ]; then note passed quickstart; else note failed quickstart "$said"; fi
+}
+
+if [ -n "$setup" ]; then
+  # without Node nothing can be counted either
+  if ! scripts/install-deps.sh --test </dev/null 2>&1 | tee "$work/install"; then
+    printf '\nFailed:\n  install-deps\n      %s\n\n0 passed, 1 failed, 0 skipped\n' "$(tail -n 1 "$work/install")"
+    exit 1
+  fi
+fi
+: >"$LANIUS_TALLY"
+if [ -n "$setup" ]; then
+  case " ${layers[*]} " in *\ e2e\ *) step lab-setup test/lab/bin/lab-setup ;; esac
+fi
+rm -rf dist # tests whose source is gone must not run
+# a type error does not keep the compiler from writing what it understood
+step build npm run --silent build || [ -d dist/test ] || finish
+step lint npm run --silent lint
+for layer in "${layers[@]}"; do
+  echo "== $layer"
+  if [ "$layer" = quickstart ]; then run_quickstart; else run_layer "$layer"; fi
+done
+finish
