@@ -1,6 +1,5 @@
 /**
  * Where everything lies in etcd. One place, so that an operator with etcdctl and the code agree.
- *.
  *
  *   <prefix>pools/<pool>                       the pool: subnet, gateway
  *   <prefix>poolset                            counter; every change of the set of pools compares and bumps it
