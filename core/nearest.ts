@@ -1,13 +1,16 @@
 /** "Did you mean …?": the known name that a misspelt one is closest to. */
 
+const LONGEST_TYPO = 64;
+
 /**
  * @returns the nearest of `known` by letters to change, add, drop or swap, if it is near enough to be meant
- *   (at most a third of the letters, at least one); ignoring case
+ *   (at most a third of the known name's letters, at least two); ignoring case
  */
 export function nearest(word: string, known: Iterable<string>): string | undefined {
-  const limit = Math.max(1, Math.floor(word.length / 3));
+  if (word === '' || word.length > LONGEST_TYPO) return undefined;
   let best: { readonly name: string; readonly distance: number } | undefined;
   for (const name of known) {
+    const limit = Math.max(2, Math.ceil(name.length / 3));
     const distance = editDistance(word.toLowerCase(), name.toLowerCase());
     if (distance <= limit && (best === undefined || distance < best.distance)) best = { name, distance };
   }
@@ -21,7 +24,7 @@ export function suggestion(word: string, known: Iterable<string>, quote = '"'): 
 }
 
 /** Optimal string alignment: like Levenshtein, but two swapped neighbours count as one. */
-function editDistance(a: string, b: string): number {
+export function editDistance(a: string, b: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, column) => column);
   for (let row = 1; row <= a.length; row += 1) {

@@ -13,7 +13,7 @@ import type { LinkInfo } from '../net/port.ts';
 import type { ClaimRecord, EndpointRecord, NetworkRecord } from '../store/host-records.ts';
 import { addressesOf } from './holders.ts';
 import type { Decision } from './inventory.ts';
-import type { HeldLease } from './leases.ts';
+import type { HeldLease } from './lease-table.ts';
 
 /** Everything that one look saw, all of it at about the same time. */
 export interface Look {

@@ -5,6 +5,10 @@
  *
  * Runs at start (as soon as the engine answers), when the engine comes back, on a timer and by command. Runs
  * never overlap: a request during a run is served by the next one.
+ *
+ * After a return it runs again and again for a while: a call of the engine that a crash cut off is repeated up to 8 s
+ * later, then without its parameters, so that it must be refused; and calls before it may have been given up. Only
+ * when that is over has the engine forgotten what they meant to release, and nobody asks again.
  */
 import PQueue from 'p-queue';
 import type { Clock } from '../core/clock.ts';
@@ -20,6 +24,11 @@ import type { ClaimBook } from './claim-book.ts';
 import type { Decision, ReconcileReport, Reconciling } from './inventory.ts';
 import type { Leases } from './leases.ts';
 import { agreed, type Look, type PlanContext, plan, type Verdict } from './reconcile-plan.ts';
+
+/** How long after a return the engine may still forget something: it repeats a call for 15 s in all. */
+const UNSETTLED_MS = 15_000;
+/** Pause between two runs in that time. */
+const UNSETTLED_INTERVAL_MS = 1000;
 
 export interface ReconcilerOptions {
   readonly instance: string;
@@ -47,6 +56,8 @@ export class Reconciler implements Reconciling {
   readonly #runs = new PQueue({ concurrency: 1 });
   readonly #startedAtMs: number;
   #engineLostAtMs: number | undefined;
+  /** Of the monotonic clock. */
+  #engineReturnedAtMs: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #last: ReconcileReport | undefined;
   #closed = false;
@@ -63,6 +74,7 @@ export class Reconciler implements Reconciling {
 
   /** The engine serves its API (again). */
   engineReturned(): void {
+    this.#engineReturnedAtMs = this.#deps.clock.now();
     this.#soon('engine return');
   }
 
@@ -89,9 +101,13 @@ export class Reconciler implements Reconciling {
   #scheduleNext(): void {
     clearTimeout(this.#timer);
     if (this.#closed) return;
+    const returnedAtMs = this.#engineReturnedAtMs;
+    const unsettled = returnedAtMs !== undefined && this.#deps.clock.now() - returnedAtMs < UNSETTLED_MS;
     // Jitter: hosts that started together do not look together for ever.
     const jitter = 0.75 + Math.random() / 2;
-    this.#timer = setTimeout(() => this.#soon('timer'), this.#options.intervalMs * jitter);
+    const { intervalMs } = this.#options;
+    const waitMs = unsettled ? Math.min(UNSETTLED_INTERVAL_MS, intervalMs) : intervalMs * jitter;
+    this.#timer = setTimeout(() => this.#soon('timer'), waitMs);
     this.#timer.unref();
   }
 

@@ -7,8 +7,8 @@
  * Source: linux/if_link.h (enum macvlan_mode), IEEE 802.1Q-2022 §9.6 (VLAN ids), net/core/dev.c dev_valid_name().
  */
 import { InvalidRequest, Unsupported } from '../core/errors.ts';
+import { nearest } from '../core/nearest.ts';
 import type { MacvlanMode } from '../net/port.ts';
-import { nearest } from './nearest.ts';
 
 interface OptionSpec<T> {
   /** What may stand there, for people: `1 to 4094`. */

@@ -1,7 +1,7 @@
 /** What people may write after -o, --ipam-opt and --driver-opt, and what they read if they mistype it. */
 import { expect } from 'chai';
 import { InvalidRequest, Unsupported } from '../../../core/errors.ts';
-import { editDistance, nearest } from '../../../plugin/nearest.ts';
+import { editDistance, nearest } from '../../../core/nearest.ts';
 import {
   optionRows,
   parseEndpointOptions,
