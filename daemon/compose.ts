@@ -26,7 +26,7 @@ import { NetworkDriver } from '../plugin/network-driver.ts';
 import { createPluginApp } from '../plugin/server.ts';
 import { EmbeddedEtcd } from '../store/embedded-etcd.ts';
 import { EtcdKv } from '../store/etcd-kv.ts';
-import * as shapes from '../store/host-records.ts';
+import { RECORD_KINDS } from '../store/host-records.ts';
 import { layoutOf } from '../store/layout.ts';
 import { RecordStore } from '../store/records.ts';
 import { createAdminApp } from './admin-server.ts';
@@ -46,13 +46,10 @@ export function compose(
   const { host, instance } = identity;
   const stateDir = config.state.dir;
   const records = {
-    networks: new RecordStore({ stateDir, kind: 'networks', schema: shapes.networkRecordSchema }, { logger }),
-    endpoints: new RecordStore(
-      { stateDir, kind: 'endpoints', schema: shapes.endpointRecordSchema },
-      { logger },
-    ),
-    claims: new RecordStore({ stateDir, kind: 'claims', schema: shapes.claimRecordSchema }, { logger }),
-    releases: new RecordStore({ stateDir, kind: 'releases', schema: shapes.releaseRecordSchema }, { logger }),
+    networks: new RecordStore({ stateDir, ...RECORD_KINDS.networks }, { logger }),
+    endpoints: new RecordStore({ stateDir, ...RECORD_KINDS.endpoints }, { logger }),
+    claims: new RecordStore({ stateDir, ...RECORD_KINDS.claims }, { logger }),
+    releases: new RecordStore({ stateDir, ...RECORD_KINDS.releases }, { logger }),
   };
   const { networks, endpoints, claims, releases } = records;
 

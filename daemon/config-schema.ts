@@ -148,7 +148,7 @@ const ipam = z
 const reconcile = z.strictObject({
   intervalSeconds: seconds.default(60).describe('Time between two comparisons of leases, engine and kernel.'),
   lookGapSeconds: seconds
-    .default(3)
+    .default(2)
     .describe('Time between the two looks that must agree before anything is freed.'),
   pendingGraceSeconds: seconds
     .default(60)

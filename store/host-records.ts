@@ -63,3 +63,15 @@ export const releaseRecordSchema = z.object({
   createRevision: z.number().int(),
 });
 export type ReleaseRecord = z.infer<typeof releaseRecordSchema>;
+
+/**
+ * Folder, shape and lifetime of each kind, for RecordStore. An endpoint does not outlive the boot: a power cut ends
+ * its container and its link, and the engine then asks for its removal only; so its record need not be synced, and
+ * the way of a container costs no disk sync.
+ */
+export const RECORD_KINDS = {
+  networks: { kind: 'networks', schema: networkRecordSchema, survives: 'power cut' },
+  endpoints: { kind: 'endpoints', schema: endpointRecordSchema, survives: 'kill' },
+  claims: { kind: 'claims', schema: claimRecordSchema, survives: 'power cut' },
+  releases: { kind: 'releases', schema: releaseRecordSchema, survives: 'power cut' },
+} as const;

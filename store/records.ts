@@ -3,8 +3,9 @@
  * after `load()`. For what the engine never tells a second time (store/host-records.ts).
  *
  * INVARIANTS
- * - A resolved `put` survives a power cut: data synced, renamed over the old file, folder synced. The file under
- *   its final name is always whole; what a crash leaves is a `.tmp` that was never acknowledged.
+ * - A resolved `put` survives a kill of this process: written, then renamed over the old file. Where the kind asks
+ *   for it, it survives a power cut too: data synced before, folder synced after. What a crash leaves is a `.tmp`
+ *   that was never acknowledged.
  * - Writes of one id happen in the order of the calls; those of several ids at the same time.
  * - `get` and `list` show a change from the call on, so that read-then-write in one turn loses nothing; if the
  *   write fails they show what is on disk again.
@@ -29,6 +30,11 @@ export interface RecordStoreOptions<T> {
   /** Name of the sub-folder, e.g. `endpoints`. */
   readonly kind: string;
   readonly schema: z.ZodType<T>;
+  /**
+   * What an acknowledged change must survive. A power cut costs two syncs of the disk; a kill none. After a power
+   * cut a record of the second sort may be missing, old, or damaged (then it is moved aside).
+   */
+  readonly survives: 'power cut' | 'kill';
 }
 
 /** One id: what disk has, and what was asked last. */
@@ -44,6 +50,7 @@ export class RecordStore<T> {
   readonly #kind: string;
   readonly #schema: z.ZodType<T>;
   readonly #logger: Logger;
+  readonly #sync: boolean;
   readonly #records = new Map<string, T>();
   readonly #entries = new Map<string, Entry<T>>();
   #loaded = false;
@@ -52,6 +59,7 @@ export class RecordStore<T> {
     this.#folder = join(options.stateDir, options.kind);
     this.#kind = options.kind;
     this.#schema = options.schema;
+    this.#sync = options.survives === 'power cut';
     this.#logger = dependencies.logger;
   }
 
@@ -93,7 +101,7 @@ export class RecordStore<T> {
   }
 
   /**
-   * Writes or replaces a record; durable once resolved. Idempotent.
+   * Writes or replaces a record; once resolved it survives what its kind must survive. Idempotent.
    * @throws InternalError if the record does not fit its schema or the id cannot be a file name
    * @throws KernelError if the disk refuses (ENOSPC, EROFS, EIO …); the old record stands
    */
@@ -110,13 +118,13 @@ export class RecordStore<T> {
     });
   }
 
-  /** Removes a record; durable once resolved. Idempotent. @returns whether it was there @throws KernelError */
+  /** Removes a record, as lasting as `put`. Idempotent. @returns whether it was there @throws KernelError */
   async delete(id: string): Promise<boolean> {
     const file = this.#fileOf(id);
     return await this.#change(id, undefined, async (before) => {
       if (before === undefined) return false;
       await unlink(file).catch(ignoreMissing);
-      await syncFolder(this.#folder);
+      if (this.#sync) await syncFolder(this.#folder);
       return true;
     });
   }
@@ -166,7 +174,7 @@ export class RecordStore<T> {
       const handle = await open(temporary, 'w', 0o600);
       try {
         await handle.writeFile(text);
-        await handle.datasync();
+        if (this.#sync) await handle.datasync();
       } finally {
         await handle.close();
       }
@@ -175,7 +183,7 @@ export class RecordStore<T> {
       await unlink(temporary).catch(() => {});
       throw error;
     }
-    await syncFolder(this.#folder);
+    if (this.#sync) await syncFolder(this.#folder);
   }
 
   /** @returns why it is damaged, or undefined */

@@ -17,7 +17,7 @@ import { Leases } from '../../ipam/leases.ts';
 import { Pools } from '../../ipam/pools.ts';
 import { Session } from '../../ipam/session.ts';
 import { EtcdKv } from '../../store/etcd-kv.ts';
-import { claimRecordSchema, releaseRecordSchema } from '../../store/host-records.ts';
+import { type ClaimRecord, RECORD_KINDS, type ReleaseRecord } from '../../store/host-records.ts';
 import { layoutOf } from '../../store/layout.ts';
 import { RecordStore } from '../../store/records.ts';
 
@@ -42,8 +42,8 @@ export class IpamHost {
   readonly pools: Pools;
   readonly addresses: Addresses;
   readonly claimBook: ClaimBook;
-  readonly claims: RecordStore<ReturnType<typeof claimRecordSchema.parse>>;
-  readonly #releases: RecordStore<ReturnType<typeof releaseRecordSchema.parse>>;
+  readonly claims: RecordStore<ClaimRecord>;
+  readonly #releases: RecordStore<ReleaseRecord>;
   superseded: Conflict | undefined;
 
   constructor(options: IpamHostOptions & { readonly stateDir: string }) {
@@ -58,8 +58,8 @@ export class IpamHost {
       version: '0',
     };
     this.kv = new EtcdKv({ hosts: [options.etcd], timeoutMs: 1000 }, { logger, clock });
-    this.claims = new RecordStore({ stateDir, kind: 'claims', schema: claimRecordSchema }, { logger });
-    this.#releases = new RecordStore({ stateDir, kind: 'releases', schema: releaseRecordSchema }, { logger });
+    this.claims = new RecordStore({ stateDir, ...RECORD_KINDS.claims }, { logger });
+    this.#releases = new RecordStore({ stateDir, ...RECORD_KINDS.releases }, { logger });
     const onSuperseded = (reason: Conflict): void => {
       this.superseded = reason;
     };

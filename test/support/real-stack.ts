@@ -23,16 +23,13 @@ import { NetworkDriver } from '../../plugin/network-driver.ts';
 import { EtcdKv } from '../../store/etcd-kv.ts';
 import {
   type ClaimRecord,
-  claimRecordSchema,
   type EndpointRecord,
-  endpointRecordSchema,
   type NetworkRecord,
-  networkRecordSchema,
+  RECORD_KINDS,
   type ReleaseRecord,
-  releaseRecordSchema,
 } from '../../store/host-records.ts';
 import { layoutOf } from '../../store/layout.ts';
-import { RecordStore } from '../../store/records.ts';
+import { RecordStore, type RecordStoreOptions } from '../../store/records.ts';
 import { TestNamespace } from '../netns/namespace.ts';
 import { EtcdProcess } from './etcd-process.ts';
 import { PluginSocket } from './plugin-client.ts';
@@ -97,18 +94,15 @@ export class RealStack {
     );
     await session.start();
     const committer = new Committer({}, { kv, session, logger });
-    const records = async <T>(
-      kind: string,
-      schema: ConstructorParameters<typeof RecordStore<T>>[0]['schema'],
-    ) => {
-      const store = new RecordStore<T>({ stateDir: this.#stateDir, kind, schema }, { logger });
+    const records = async <T>(kind: Omit<RecordStoreOptions<T>, 'stateDir'>) => {
+      const store = new RecordStore<T>({ stateDir: this.#stateDir, ...kind }, { logger });
       await store.load();
       return store;
     };
-    const networks = await records<NetworkRecord>('networks', networkRecordSchema);
-    const endpoints = await records<EndpointRecord>('endpoints', endpointRecordSchema);
-    const claims = await records<ClaimRecord>('claims', claimRecordSchema);
-    const releases = await records<ReleaseRecord>('releases', releaseRecordSchema);
+    const networks = await records<NetworkRecord>(RECORD_KINDS.networks);
+    const endpoints = await records<EndpointRecord>(RECORD_KINDS.endpoints);
+    const claims = await records<ClaimRecord>(RECORD_KINDS.claims);
+    const releases = await records<ReleaseRecord>(RECORD_KINDS.releases);
     const leases = new Leases(
       { host, instance, bootId },
       { kv, layout, committer, releases, clock, random: Math.random, logger },

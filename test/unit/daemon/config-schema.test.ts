@@ -23,7 +23,7 @@ describe('daemon/config-schema', () => {
     expect(config.limits).to.deep.equal({ handlerTimeoutMs: 4000, drainTimeoutMs: 5000 });
     expect(config.reconcile).to.deep.equal({
       intervalSeconds: 60,
-      lookGapSeconds: 3,
+      lookGapSeconds: 2,
       pendingGraceSeconds: 60,
     });
   });
