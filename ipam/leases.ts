@@ -8,8 +8,8 @@
  * INVARIANT: the table has an entry only for leases that etcd has confirmed for this host.
  */
 import type { Clock } from '../core/clock.ts';
-import type { Deadline } from '../core/deadline.ts';
-import { Conflict, PoolExhausted, StoreUnavailable } from '../core/errors.ts';
+import { type Deadline, within } from '../core/deadline.ts';
+import { Conflict, DeadlineExceeded, PoolExhausted, StoreUnavailable } from '../core/errors.ts';
 import { failpoint } from '../core/failpoint.ts';
 import { type Cidr, formatCidr, formatIp, type IpAddress, type IpRange, rangeSize } from '../core/ip.ts';
 import type { Logger } from '../core/log.ts';
@@ -45,6 +45,8 @@ export interface LeasesDependencies {
 
 /** Between two turns over a pool that is full but for requests under way. */
 const NEARLY_FULL_PAUSE_MS = 20;
+/** Between two tries to reach an etcd that is away. */
+const AWAY_PAUSE_MS = 200;
 
 export class Leases {
   readonly #options: LeasesOptions;
@@ -98,9 +100,9 @@ export class Leases {
   async takeAny(subnet: Cidr, range: IpRange, deadline: Deadline): Promise<IpAddress> {
     const candidates = this.#candidatesOf(subnet, range);
     while (deadline.leftMs() > 0) {
-      const address = await candidates.take();
+      const address = await patiently(() => candidates.take(), deadline);
       if (address === undefined) {
-        await this.#refuseIfFull(subnet, range);
+        await patiently(() => this.#refuseIfFull(subnet, range), deadline);
         await new Promise((resolve) => setTimeout(resolve, NEARLY_FULL_PAUSE_MS));
       } else if ((await this.#take(subnet, address, deadline)) === undefined) {
         return address;
@@ -232,6 +234,23 @@ export class Leases {
         'remove containers or use a larger pool',
       { details: { pool, usable: Number(usable), taken: count, free: 0 } },
     );
+  }
+}
+
+/** Reads again while etcd is away and the caller has time; reading twice does no harm. */
+async function patiently<T>(read: () => Promise<T>, deadline: Deadline): Promise<T> {
+  let trouble = new StoreUnavailable(
+    'etcd does not answer in time: check that etcd runs and is reachable (lanius doctor); nothing was changed',
+  );
+  for (;;) {
+    try {
+      return await within(read(), deadline, 'the answer of etcd');
+    } catch (error) {
+      if (error instanceof DeadlineExceeded) throw trouble;
+      if (!(error instanceof StoreUnavailable)) throw error;
+      trouble = error;
+      await new Promise((resolve) => setTimeout(resolve, AWAY_PAUSE_MS));
+    }
   }
 }
 

@@ -81,7 +81,8 @@ limit() {
     unit) echo 120 ;;
     contract | netns) echo 240 ;;
     integration) echo 300 ;;
-    *) echo 900 ;;
+    e2e) echo 1500 ;;
+    *) echo 300 ;;
   esac
 }
 

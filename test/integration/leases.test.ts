@@ -144,6 +144,8 @@ describe('ipam/leases on a real etcd', function () {
     const poolId = await pool(host, '10.6.0.0/24');
     const before = await any(host, poolId);
     etcd.freeze();
+    // A signal stops the threads of etcd one by one.
+    await new Promise((resolve) => setTimeout(resolve, 50));
     const began = performance.now();
     const outcomes = await Promise.allSettled(
       Array.from({ length: 8 }, () => host.addresses.requestAddress({ poolId, gateway: false }, soon(1500))),
