@@ -1,0 +1,200 @@
+/**
+ * The program inside the namespaces that plugin.ts makes, as PID 1 of them: starts etcd and the daemon, lets containers
+ * live, and prints its results as JSON. Its end is the end of everything it started.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { openSync, readFileSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LINK_ALIAS_PREFIX } from '../core/ids.ts';
+import { parseCidr } from '../core/ip.ts';
+import { layoutOf } from '../store/layout.ts';
+import { checkoutFolder, distFolder } from '../test/support/checkout.ts';
+import { EtcdProcess } from '../test/support/etcd-process.ts';
+import { until } from '../test/support/poll.ts';
+import { type BenchNetwork, StopwatchEngine } from './plugin-engine.ts';
+import { callDurations } from './plugin-log.ts';
+import { BareEffects, REFERENCES } from './plugin-reference.ts';
+import { type Result, resultOf } from './report.ts';
+import { median, percentile, Samples } from './statistics.ts';
+
+export interface InsideOptions {
+  /** Empty, on a real disk; everything is written there. */
+  readonly folder: string;
+  /** Containers for each number of callers. */
+  readonly lives: number;
+  readonly callers: readonly number[];
+}
+
+const SUBNET = '10.77.0.0/16';
+const PARENT = 'up0';
+const TOTAL = 'total';
+
+/** One container's parts, with the sum of them as `total`. */
+async function noted(samples: Samples, live: (note: Samples['add']) => Promise<void>): Promise<void> {
+  let total = 0;
+  await live((method, milliseconds) => {
+    samples.add(method, milliseconds);
+    total += milliseconds;
+  });
+  samples.add(TOTAL, total);
+}
+
+class Bench {
+  readonly #options: InsideOptions;
+  readonly #etcd: EtcdProcess;
+  readonly #log: string;
+  readonly #socket: string;
+
+  private constructor(options: InsideOptions, etcd: EtcdProcess) {
+    this.#options = options;
+    this.#etcd = etcd;
+    this.#log = `${options.folder}/daemon.log`;
+    this.#socket = `${options.folder}/lanius.sock`;
+  }
+
+  static async start(options: InsideOptions): Promise<Bench> {
+    ip('link', 'set', 'lo', 'up');
+    ip('link', 'add', PARENT, 'type', 'veth', 'peer', 'name', 'up1');
+    for (const link of [PARENT, 'up1']) ip('link', 'set', link, 'up');
+    const bench = new Bench(options, await EtcdProcess.start());
+    await bench.#startDaemon();
+    return bench;
+  }
+
+  async measure(): Promise<Result[]> {
+    const { callers } = this.#options;
+    const effects = await BareEffects.open({
+      etcd: this.#etcd.host,
+      folder: this.#options.folder,
+      parent: PARENT,
+    });
+    const engine = new StopwatchEngine(this.#socket, Math.max(...callers));
+    const network = await engine.createNetwork(SUBNET, PARENT);
+    await this.#lives(Math.ceil(this.#options.lives / 5), 4, engine, network, effects);
+    const results: Result[] = [];
+    for (const count of callers) {
+      process.stderr.write(`${this.#options.lives} containers, ${count} at a time\n`);
+      const logged = readFileSync(this.#log, 'utf8').length;
+      const times = await this.#lives(this.#options.lives, count, engine, network, effects);
+      const inside = callDurations(readFileSync(this.#log, 'utf8').slice(logged));
+      results.push(...resultsOf(count, times.calls, times.effects, inside));
+    }
+    await this.#mustBeEmpty(effects);
+    engine.close();
+    await effects.close();
+    return results;
+  }
+
+  /** Rounds: as many containers at once as there are callers, then as many bare lives, or the other way round. */
+  async #lives(
+    lives: number,
+    callers: number,
+    engine: StopwatchEngine,
+    network: BenchNetwork,
+    effects: BareEffects,
+  ) {
+    const times = { calls: new Samples(), effects: new Samples() };
+    const all = (live: () => Promise<void>) => Promise.all(Array.from({ length: callers }, live));
+    const subject = () => all(() => noted(times.calls, (note) => engine.life(network, note)));
+    const reference = () => all(() => noted(times.effects, (note) => effects.life(note)));
+    for (let round = 0; round * callers < lives; round++) {
+      for (const turn of round % 2 === 0 ? [subject, reference] : [reference, subject]) await turn();
+    }
+    return times;
+  }
+
+  /** Figures of containers that left something behind would be worth nothing. */
+  async #mustBeEmpty({ kv, net }: BareEffects): Promise<void> {
+    const links = (await net.linkList()).filter(({ alias }) => alias?.startsWith(LINK_ALIAS_PREFIX) === true);
+    // the gateway's reservation is the one that stays
+    const { count } = await kv.range(
+      { prefix: layoutOf('/lanius/v1/').leases(parseCidr(SUBNET)) },
+      { countOnly: true },
+    );
+    if (links.length > 0 || count !== 1) {
+      throw new Error(`the containers left ${links.length} links and ${count - 1} leases behind`);
+    }
+  }
+
+  async #startDaemon(): Promise<void> {
+    const { folder } = this.#options;
+    const config = {
+      host: { name: 'bench' },
+      docker: { socket: `${folder}/no-engine.sock`, pluginSocket: this.#socket },
+      admin: { socket: `${folder}/admin.sock` },
+      state: { dir: `${folder}/state` },
+      etcd: { hosts: [`http://${this.#etcd.host}`] },
+    };
+    writeFileSync(`${folder}/config.json`, JSON.stringify(config));
+    const words = ['--enable-source-maps', `${checkoutFolder}/bin/lanius`, 'daemon'];
+    const log = openSync(this.#log, 'a');
+    const daemon = spawn('node', [...words, '--config', `${folder}/config.json`], {
+      stdio: ['ignore', log, log],
+      env: { ...process.env, LANIUS_DIST: distFolder },
+    });
+    const text = () => readFileSync(this.#log, 'utf8');
+    const serving = () => daemon.exitCode !== null || text().includes('"msg":"the daemon serves"');
+    await until('the daemon serves', serving, { timeoutMs: 20_000 });
+    if (daemon.exitCode !== null) throw new Error(`the daemon ended: ${text()}`);
+    // its session and its first link request
+    await sleep(500);
+  }
+}
+
+function resultsOf(callers: number, calls: Samples, effects: Samples, inside: Samples): Result[] {
+  const at = `${callers} caller${callers === 1 ? '' : 's'}`;
+  return calls.names().flatMap((method) => {
+    const id = `plugin.${callers}.${method}`;
+    const name = method === TOTAL ? 'all calls of one container' : method;
+    const bare = REFERENCES[method] ?? (method === TOTAL ? 'all bare effects of one container' : undefined);
+    const reference =
+      bare === undefined ? {} : { reference: { what: bare, value: median(effects.of(method)) } };
+    const within = inside.names().includes(method) ? median(inside.of(method)) : undefined;
+    const count = calls.of(method).length;
+    return [
+      resultOf({
+        id: `${id}.p50`,
+        what: `${at}: ${name}, median of ${count}`,
+        value: median(calls.of(method)),
+        unit: 'ms',
+        ...reference,
+      }),
+      resultOf({
+        id: `${id}.p99`,
+        what: `${at}: ${name}, 99th percentile of ${count}`,
+        value: percentile(calls.of(method), 99),
+        unit: 'ms',
+        ...(bare === undefined
+          ? {}
+          : { reference: { what: bare, value: percentile(effects.of(method), 99) } }),
+      }),
+      ...(within === undefined
+        ? []
+        : [
+            resultOf({
+              id: `${id}.inside`,
+              what: `${at}: ${name} by the daemon's own clock, median`,
+              value: within,
+              unit: 'ms',
+            }),
+          ]),
+    ];
+  });
+}
+
+function ip(...words: readonly string[]): void {
+  execFileSync('ip', words, { stdio: ['ignore', 'ignore', 'inherit'] });
+}
+
+// PID 1 gets no default signal handling; and its end kills all that it started
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1));
+process.stdin.on('end', () => process.exit(1)).resume();
+try {
+  const bench = await Bench.start(JSON.parse(process.argv[2] ?? '') as InsideOptions);
+  const results = await bench.measure();
+  await new Promise((resolve) => process.stdout.write(`${JSON.stringify(results)}\n`, resolve));
+  process.exit(0);
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  process.exit(1);
+}
