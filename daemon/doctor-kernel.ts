@@ -2,11 +2,11 @@
 import type { KernelFeatures, NetPort } from '../net/port.ts';
 import type { DoctorCheck, NetworkInfo } from '../plugin/wire/admin.ts';
 
-/** Without macvlan nothing works; the others are said, because later features need them. */
+/** Without macvlan nothing works; VLANs are said, because networks may want them; the others come with later features. */
 export function checkKernel(features: KernelFeatures): DoctorCheck[] {
   const kinds = Object.entries(features.linkKinds);
-  const missing = kinds.filter(([, can]) => can !== true);
-  const macvlan = features.linkKinds.macvlan;
+  const { macvlan, vlan } = features.linkKinds;
+  const missing = kinds.filter(([kind, can]) => kind !== 'vlan' && can !== true);
   if (macvlan !== true) {
     return [
       {
@@ -18,7 +18,8 @@ export function checkKernel(features: KernelFeatures): DoctorCheck[] {
     ];
   }
   const without = missing.map(([kind]) => kind).join(', ');
-  const finding = `Linux ${features.kernelRelease} makes macvlan links`;
+  const vlans = vlan === true ? ' and VLAN sub-interfaces' : `, but no VLAN sub-interfaces: ${vlan}`;
+  const finding = `Linux ${features.kernelRelease} makes macvlan links${vlans}`;
   return [
     {
       check: 'kernel',

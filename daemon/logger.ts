@@ -5,6 +5,7 @@
  * Must not: end or stall the daemon, whatever a field holds and wherever stdout went.
  * @see sd-daemon(3) for the priorities
  */
+import { fstatSync } from 'node:fs';
 import { isNativeError } from 'node:util/types';
 import { createLogger as createWinston, format, transports, type Logger as Winston } from 'winston';
 import type { LogFields, Logger } from '../core/log.ts';
@@ -15,12 +16,28 @@ export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
 export interface LoggerOptions {
   /** Least level that is written. */
   readonly level: LogLevel;
-  /** Each line begins with `<n>`: JOURNAL_STREAM is set. */
+  /** Each line begins with `<n>`: see {@link goesToJournal}. */
   readonly priorities: boolean;
 }
 
 /** syslog(3) */
 const PRIORITIES: Readonly<Record<LogLevel, number>> = { error: 3, warn: 4, info: 6, debug: 7 };
+
+/**
+ * Whether what is written there is read by systemd's journal. The variable alone does not say so: it is inherited
+ * by what a service redirects elsewhere.
+ * @see systemd.exec(5), JOURNAL_STREAM
+ */
+export function goesToJournal(env: NodeJS.ProcessEnv, fd: number): boolean {
+  const stream = env['JOURNAL_STREAM'];
+  if (stream === undefined) return false;
+  try {
+    const { dev, ino } = fstatSync(fd);
+    return stream === `${dev}:${ino}`;
+  } catch {
+    return false;
+  }
+}
 
 export class JsonLogger implements Logger {
   readonly #winston: Winston;

@@ -7,7 +7,7 @@
  */
 import { createServer } from 'node:http';
 import { hostname } from 'node:os';
-import { DriverError, toDriverError } from '../core/errors.ts';
+import { DriverError, oneLine, toDriverError } from '../core/errors.ts';
 import { configureServer } from '../plugin/server.ts';
 import { acquireStateLock } from '../store/state-lock.ts';
 import { compose, type Daemon } from './compose.ts';
@@ -16,9 +16,10 @@ import { DAEMON_HELP, runConfigCommand } from './config-command.ts';
 import type { Config } from './config-schema.ts';
 import { identityOf } from './identity.ts';
 import { listenOn } from './listen.ts';
-import { JsonLogger } from './logger.ts';
+import { goesToJournal, JsonLogger } from './logger.ts';
+import { refuseCalls } from './refuse.ts';
 import { SdNotify } from './sd-notify.ts';
-import { takeActivatedSockets } from './socket-activation.ts';
+import { type ActivatedSockets, takeActivatedSockets } from './socket-activation.ts';
 
 /** @param argv without program and script: `daemon …` or `config …` @returns the exit status */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -28,30 +29,53 @@ export async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(DAEMON_HELP);
     return 0;
   }
+  const priorities = goesToJournal(process.env, process.stdout.fd);
+  const systemd = new SdNotify({
+    env: process.env,
+    pid: process.pid,
+    logger: JsonLogger.to(process.stdout, { level: 'warn', priorities }),
+  });
+  const sockets = takeActivatedSockets(process.env, process.pid);
+  const start: Start = { systemd, sockets, priorities, serving: false };
   try {
     const { config } = loadConfig({ argv: rest, env: process.env, hostname: hostname() });
-    await run(config);
+    await run(config, start);
     return 0;
   } catch (error) {
-    const text =
-      error instanceof DriverError
-        ? `lanius: ${error.message}`
-        : error instanceof Error
-          ? error.message
-          : String(error);
-    process.stderr.write(`${text}\n`);
+    await giveUp(error, start);
     return 1;
   }
 }
 
+/** What the daemon was given by whoever started it. */
+interface Start {
+  readonly systemd: SdNotify;
+  readonly sockets: ActivatedSockets;
+  readonly priorities: boolean;
+  /** The plugin's socket is in use, or was. */
+  serving: boolean;
+}
+
+/** Says why, in the log and for `systemctl status`; answers the calls that wait. */
+async function giveUp(error: unknown, { systemd, sockets, serving }: Start): Promise<void> {
+  const text =
+    error instanceof DriverError
+      ? `lanius: ${error.message}`
+      : error instanceof Error
+        ? error.message
+        : String(error);
+  const mark = goesToJournal(process.env, process.stderr.fd) ? '<3>' : '';
+  process.stderr.write(`${text.replaceAll(/^/gm, mark)}\n`);
+  const reason = oneLine(text.replaceAll(/^lanius: /gm, ''));
+  systemd.status(reason);
+  if (sockets.plugin !== undefined && !serving) await refuseCalls(sockets.plugin, reason);
+  await systemd.close();
+}
+
 /** Runs until SIGTERM or SIGINT. @throws what ends the daemon before its time */
-async function run(config: Config): Promise<void> {
-  const logger = JsonLogger.to(process.stdout, {
-    level: config.log.level,
-    priorities: process.env['JOURNAL_STREAM'] !== undefined,
-  });
-  const sockets = takeActivatedSockets(process.env, process.pid);
-  const systemd = new SdNotify({ env: process.env, pid: process.pid, logger });
+async function run(config: Config, start: Start): Promise<void> {
+  const { systemd, sockets, priorities } = start;
+  const logger = JsonLogger.to(process.stdout, { level: config.log.level, priorities });
   const identity = identityOf(config.host.name);
   const lock = await acquireStateLock(config.state.dir);
   const end = new Ending();
@@ -65,6 +89,7 @@ async function run(config: Config): Promise<void> {
     path: config.admin.socket,
     ...fdOf(sockets.admin),
   });
+  start.serving = true;
   const pluginListener = await listenOn(pluginServer, {
     path: config.docker.pluginSocket,
     ...fdOf(sockets.plugin),

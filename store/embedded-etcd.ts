@@ -159,10 +159,15 @@ export class EmbeddedEtcd {
     closeSync(log);
     child.unref();
     child.once('exit', () => this.#wake());
-    return await new Promise((resolve, reject) => {
+    const pid = await new Promise<number>((resolve, reject) => {
       child.once('error', (cause: NodeJS.ErrnoException) => reject(this.#cannotSpawn(cause)));
       child.once('spawn', () => resolve(child.pid ?? 0));
     });
+    // For a moment after exec(2) a process has no command line yet, and it would look as if it had ended.
+    while (child.exitCode === null && child.signalCode === null && commandLineOf(pid) === undefined) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    return pid;
   }
 
   #cannotSpawn(cause: NodeJS.ErrnoException): DriverError {

@@ -294,7 +294,7 @@ describe('daemon/admin-server and cli', () => {
     expect(await run([command, 'pool', 'ls', '-o', 'json'], { env })).to.include({ status: 0, stderr: '' });
     expect(await run([command, 'frobnicate'], { env })).to.include({ status: 2, stdout: '' });
     const missing = await run([command, 'version'], { env: { LANIUS_DIST: 'no-such-folder' } });
-    expect(missing.status).to.equal(1);
+    expect(missing.status).to.equal(127);
     expect(missing.stderr).to.match(/no-such-folder\/cli\/main\.js is missing: run npm run build/);
   });
 });

@@ -1,7 +1,8 @@
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
 import { NotFound } from '../../core/errors.ts';
-import { JsonLogger, type LoggerOptions } from '../../daemon/logger.ts';
+import { goesToJournal, JsonLogger, type LoggerOptions } from '../../daemon/logger.ts';
 
 describe('daemon/logger', () => {
   const log = async (work: (logger: JsonLogger) => void, options: Partial<LoggerOptions> = {}) => {
@@ -89,6 +90,16 @@ describe('daemon/logger', () => {
       msg_: 's',
       message: 'm',
     });
+  });
+
+  it('takes for the journal only the file that JOURNAL_STREAM names', () => {
+    const fd = openSync('/dev/null', 'w');
+    const { dev, ino } = fstatSync(fd);
+    expect(goesToJournal({ JOURNAL_STREAM: `${dev}:${ino}` }, fd)).to.equal(true);
+    expect(goesToJournal({ JOURNAL_STREAM: `${dev}:${ino + 1}` }, fd)).to.equal(false);
+    expect(goesToJournal({}, fd)).to.equal(false);
+    closeSync(fd);
+    expect(goesToJournal({ JOURNAL_STREAM: `${dev}:${ino}` }, fd)).to.equal(false);
   });
 
   it('survives a stdout that went away', async () => {

@@ -45,10 +45,12 @@ const statuses = (checks: readonly { readonly check: string; readonly status: st
   checks.map((one) => `${one.check}: ${one.status}`);
 
 describe('daemon/doctor', () => {
-  it('needs macvlan and only names the other kinds', () => {
+  it('needs macvlan, says whether there are VLANs, and only names the other kinds', () => {
     const [good] = checkKernel(features);
     expect(good).to.include({ status: 'ok' });
-    expect(good?.finding).to.contain('not there: vlan');
+    expect(good?.finding).to.match(/ makes macvlan links, but no VLAN sub-interfaces: /);
+    const [all] = checkKernel({ ...features, linkKinds: { ...features.linkKinds, vlan: true, ifb: 'no' } });
+    expect(all?.finding).to.match(/ makes macvlan links and VLAN sub-interfaces; .*not there: .*ifb$/);
     const without = { ...features, linkKinds: { ...features.linkKinds, macvlan: 'EOPNOTSUPP' } };
     expect(checkKernel(without)[0]).to.include({ status: 'fail' });
   });
