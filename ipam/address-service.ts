@@ -70,9 +70,9 @@ export interface AddressService {
   /**
    * Makes sure that this host holds the lease of an address that the engine says an endpoint has. From memory
    * in the ordinary case; if the lease is gone (freed while the engine was retrying) it is taken again.
-   * @throws Conflict if somebody else has it
+   * @throws Conflict if somebody else has it, also if that is another endpoint of this host
    */
-  confirmLease(subnet: Cidr, address: IpAddress, deadline: Deadline): Promise<void>;
+  confirmLease(subnet: Cidr, address: IpAddress, endpointId: string, deadline: Deadline): Promise<void>;
   /** Queues the holder to be written to the lease; returns at once, failures are logged and retried. */
   noteHolder(subnet: Cidr, address: IpAddress, holder: LeaseHolder): void;
 }

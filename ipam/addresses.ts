@@ -35,6 +35,9 @@ import { type ConfiguredPool, chooseConfiguredPool } from './configured-pools.ts
 import type { Leases } from './leases.ts';
 import type { Pools } from './pools.ts';
 
+/** The engine's loop asks again at once; a pool of which nothing was heard for longer was forgotten by it. */
+const LOOP_MS = 5000;
+
 export interface AddressesOptions {
   readonly configuredPools: readonly ConfiguredPool[];
   readonly defaultPool?: string;
@@ -54,8 +57,8 @@ export class Addresses implements AddressService {
   readonly #deps: AddressesDependencies;
   /** Claims made by this process and not attached yet: when. */
   readonly #openedAt = new Map<string, number>();
-  /** Claims answered to a request without --subnet that nothing has followed yet. */
-  readonly #unfollowed = new Set<string>();
+  /** Claims answered to a request without --subnet that nothing has followed yet: when. */
+  readonly #unfollowed = new Map<string, number>();
 
   constructor(options: AddressesOptions, deps: AddressesDependencies) {
     this.#options = options;
@@ -71,7 +74,7 @@ export class Addresses implements AddressService {
     }
     const { poolId } = await this.#deps.claims.make(subnet, range, deadline);
     this.#openedAt.set(poolId, this.#deps.clock.now());
-    if (request.subnet === undefined) this.#unfollowed.add(poolId);
+    if (request.subnet === undefined) this.#unfollowed.set(poolId, this.#deps.clock.now());
     return { poolId, subnet };
   }
 
@@ -107,8 +110,13 @@ export class Addresses implements AddressService {
     }
   }
 
-  async confirmLease(subnet: Cidr, address: IpAddress, deadline: Deadline): Promise<void> {
-    await this.#deps.leases.confirm(subnet, address, deadline);
+  async confirmLease(
+    subnet: Cidr,
+    address: IpAddress,
+    endpointId: string,
+    deadline: Deadline,
+  ): Promise<void> {
+    await this.#deps.leases.confirm(subnet, address, endpointId, deadline);
   }
 
   noteHolder(subnet: Cidr, address: IpAddress, holder: LeaseHolder): void {
@@ -154,7 +162,10 @@ export class Addresses implements AddressService {
 
   /** The engine asks again, at once and for ever, while a pool that it did not name overlaps a route of the host. */
   #refuseLoop(subnet: string): void {
-    const again = [...this.#unfollowed].some((poolId) => formatCidr(parsePoolId(poolId).subnet) === subnet);
+    const now = this.#deps.clock.now();
+    const again = [...this.#unfollowed].some(
+      ([poolId, at]) => now - at < LOOP_MS && formatCidr(parsePoolId(poolId).subnet) === subnet,
+    );
     if (!again) return;
     throw new Conflict(
       `pool ${subnet} overlaps a route or name server of this host, so the engine will not choose it by itself: ` +

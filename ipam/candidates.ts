@@ -7,6 +7,7 @@
  * released here go to the back, so that one is not reused at once.
  */
 import type { Clock } from '../core/clock.ts';
+import type { Deadline } from '../core/deadline.ts';
 import { type IpAddress, type IpRange, ipFromHex, rangeHas, rangeSize } from '../core/ip.ts';
 
 const SEGMENT_SIZE = 256n;
@@ -46,10 +47,11 @@ export class Candidates {
 
   /**
    * The next guess.
+   * @param deadline after it nothing more is read: a turn over a large pool that is full takes long
    * @returns undefined if a whole turn over the segments found nothing free (the caller counts before it says
-   *   "exhausted")
+   *   "exhausted"), or the time is up
    */
-  async take(): Promise<IpAddress | undefined> {
+  async take(deadline?: Deadline): Promise<IpAddress | undefined> {
     if (this.#deps.clock.now() - this.#readAt > STALE_MS) this.#guesses = [];
     for (let turn = 0n; turn <= this.#segments; turn += 1n) {
       for (;;) {
@@ -57,7 +59,7 @@ export class Candidates {
         if (guess === undefined) break;
         if (!this.#source.busy(guess)) return guess;
       }
-      if (turn === this.#segments) break;
+      if (turn === this.#segments || deadline?.leftMs() === 0) break;
       this.#reading ??= this.#read().finally(() => {
         this.#reading = undefined;
       });

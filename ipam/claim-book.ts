@@ -12,13 +12,13 @@ import type { Clock } from '../core/clock.ts';
 import type { Deadline } from '../core/deadline.ts';
 import { NotFound } from '../core/errors.ts';
 import { failpoint } from '../core/failpoint.ts';
-import { type Cidr, formatCidr, type IpAddress, parseCidr, parseIp } from '../core/ip.ts';
+import { type Cidr, formatCidr, formatIp, type IpAddress, parseCidr, parseIp } from '../core/ip.ts';
 import type { Logger } from '../core/log.ts';
 import type { ClaimRecord } from '../store/host-records.ts';
 import type { RecordStore } from '../store/records.ts';
 import type { NetworkAttachment } from './address-service.ts';
 import { isHeld, newPoolId, parsePoolId, withHeld, withoutHeld } from './claims.ts';
-import type { Pools } from './pools.ts';
+import type { Pools, PoolUse } from './pools.ts';
 
 export interface ClaimBookDependencies {
   readonly pools: Pools;
@@ -109,18 +109,42 @@ export class ClaimBook {
     });
   }
 
-  /** Clears up in etcd what no claim of this host stands for any more (what etcd did not take when it was dropped). */
+  /**
+   * Clears up in etcd what no claim of this host stands for any more (what etcd did not take when it was dropped), and
+   * puts back what a claim stands for and etcd has lost (its data wiped, or restored from a backup).
+   */
   sweep(deadline: Deadline): Promise<void> {
     return this.#changes.add(async () => {
       const { claims, pools } = this.#deps;
-      for (const { subnet, held } of await pools.usedHere()) {
+      const found = await pools.survey();
+      for (const { subnet, usedHere, unused, held } of found) {
         const mine = claims.list().filter((claim) => claim.subnet === formatCidr(subnet));
         for (const address of held) {
           if (!mine.some((claim) => isHeld(claim, address))) await pools.unreserve(subnet, address, deadline);
         }
-        if (mine.length === 0) await pools.leave(subnet, deadline);
+        if (usedHere && mine.length === 0) await pools.leave(subnet, deadline);
+        else if (unused) await pools.removeUnused(subnet, deadline);
+      }
+      for (const claim of claims.list()) {
+        const use = found.find(({ subnet }) => formatCidr(subnet) === claim.subnet);
+        await this.#putBack(claim, use, deadline);
       }
     });
+  }
+
+  async #putBack(claim: ClaimRecord, use: PoolUse | undefined, deadline: Deadline): Promise<void> {
+    const { pools, logger } = this.#deps;
+    const subnet = parseCidr(claim.subnet);
+    const held = (use?.held ?? []).map(formatIp);
+    const lost = claim.held.filter(({ address }) => !held.includes(address));
+    if (use?.usedHere === true && lost.length === 0) return;
+    logger.warn('etcd has lost what a claim stands for, it is put back', { poolId: claim.poolId });
+    try {
+      await pools.use(subnet, deadline);
+      for (const { address, role } of lost) await pools.reserve(subnet, parseIp(address), role, deadline);
+    } catch (err) {
+      logger.error('what a claim stands for cannot be put back in etcd', { poolId: claim.poolId, err });
+    }
   }
 
   async #record(poolId: string, deadline: Deadline): Promise<ClaimRecord> {

@@ -70,7 +70,7 @@ export class Committer {
   #queue: Waiting[] = [];
   readonly #locked = new Set<string>();
   #inFlight = 0;
-  #mending: Promise<void> | undefined;
+  #mending: Promise<unknown> | undefined;
   #closed = false;
   /** Why etcd could not be used, since it last could. */
   #trouble: string | undefined;
@@ -94,6 +94,10 @@ export class Committer {
    */
   submit(step: Step): Promise<StepResult> {
     return new Promise((resolve, reject) => {
+      if (this.#closed) {
+        reject(stopping());
+        return;
+      }
       const waiting: Waiting = {
         step,
         resolve,
@@ -133,7 +137,7 @@ export class Committer {
   close(): void {
     this.#closed = true;
     for (const waiting of this.#queue.splice(0)) {
-      this.#reject(waiting, new StoreUnavailable('the daemon is stopping: nothing was changed'));
+      this.#reject(waiting, stopping());
     }
   }
 
@@ -217,11 +221,14 @@ export class Committer {
       if (next !== undefined) stay.push(next);
     }
     this.#queue.unshift(...stay);
+    if (this.#closed) this.close();
   }
 
+  /** Nothing is sent before all that is being mended is mended: the other transaction in flight may fail, too. */
   #mend(work: Promise<void>): void {
-    const mending: Promise<void> = work
+    const mending: Promise<unknown> = Promise.all([this.#mending, work])
       .catch((error: unknown) => {
+        // The session mends itself for as long as it lives, so it has ended, and the daemon ends with it.
         this.#deps.logger.error('the session cannot be mended', { err: error });
         this.close();
       })
@@ -239,7 +246,8 @@ export class Committer {
       waiting.resolve(result);
       return;
     }
-    waiting.uncertain = result.succeeded;
+    // An earlier copy may have been executed, which is why this one was not.
+    waiting.uncertain ||= result.succeeded;
     const undoing = this.#undoing(waiting);
     if (undoing !== undefined) this.#queue.unshift(undoing);
   }
@@ -278,4 +286,8 @@ export class Committer {
     clearTimeout(waiting.timer);
     waiting.reject(error);
   }
+}
+
+function stopping(): StoreUnavailable {
+  return new StoreUnavailable('the daemon is stopping: nothing was changed');
 }

@@ -18,6 +18,8 @@ export interface HeldLease {
 export class LeaseTable {
   readonly #layout: Layout;
   readonly #held = new Map<string, HeldLease>();
+  /** Endpoints that came with the address, by key; of the lease with that create revision only. */
+  readonly #owners = new Map<string, { readonly createRevision: number; readonly endpointId: string }>();
 
   constructor(layout: Layout) {
     this.#layout = layout;
@@ -38,7 +40,23 @@ export class LeaseTable {
   /** Removes this very lease; a later one of the same address stays. */
   forget(held: HeldLease): void {
     const key = this.keyOf(held.subnet, held.address);
-    if (this.#held.get(key)?.createRevision === held.createRevision) this.#held.delete(key);
+    if (this.#held.get(key)?.createRevision !== held.createRevision) return;
+    this.#held.delete(key);
+    this.#owners.delete(key);
+  }
+
+  /**
+   * Notes that this endpoint has the lease: each lease is one endpoint's, or two containers of this host would have
+   * one address.
+   * @returns the endpoint that has it already, if it is another one; then nothing is noted
+   */
+  own(held: HeldLease, endpointId: string): string | undefined {
+    const key = this.keyOf(held.subnet, held.address);
+    const noted = this.#owners.get(key);
+    const owner = noted?.createRevision === held.createRevision ? noted.endpointId : held.value.endpointId;
+    if (owner !== undefined && owner !== endpointId) return owner;
+    this.#owners.set(key, { createRevision: held.createRevision, endpointId });
+    return undefined;
   }
 
   /** The lease's key in etcd: one string for pool and address. */

@@ -14,7 +14,7 @@ import { failpoint } from '../core/failpoint.ts';
 import { type Cidr, formatCidr, formatIp, type IpAddress, type IpRange, rangeSize } from '../core/ip.ts';
 import type { Logger } from '../core/log.ts';
 import type { ReleaseRecord } from '../store/host-records.ts';
-import type { KvPort } from '../store/kv.ts';
+import type { KeyValue, KvPort } from '../store/kv.ts';
 import { type Layout, poolKeyOf } from '../store/layout.ts';
 import type { RecordStore } from '../store/records.ts';
 import type { LeaseValue } from '../store/schema.ts';
@@ -45,6 +45,8 @@ export interface LeasesDependencies {
 
 /** Between two turns over a pool that is full but for requests under way. */
 const NEARLY_FULL_PAUSE_MS = 20;
+/** Ranges whose guesses are remembered; another costs one read. */
+const MOST_RANGES = 256;
 /** Between two tries to reach an etcd that is away. */
 const AWAY_PAUSE_MS = 200;
 
@@ -69,7 +71,7 @@ export class Leases {
     const stepsOf = (subnet: Cidr, address: IpAddress) => this.#stepsOf(subnet, address);
     const onReleased = (held: HeldLease) => this.#giveBack(held);
     this.#table = table;
-    this.#releases = new Releases(options, { table, committer, stepsOf, records, onReleased });
+    this.#releases = new Releases(options, { table, committer, stepsOf, records, onReleased, logger });
     this.#notes = new LeaseNotes({ table, committer, stepsOf, logger });
   }
 
@@ -100,7 +102,8 @@ export class Leases {
   async takeAny(subnet: Cidr, range: IpRange, deadline: Deadline): Promise<IpAddress> {
     const candidates = this.#candidatesOf(subnet, range);
     while (deadline.leftMs() > 0) {
-      const address = await patiently(() => candidates.take(), deadline);
+      const address = await patiently(() => candidates.take(deadline), deadline);
+      if (address === undefined && deadline.leftMs() === 0) break;
       if (address === undefined) {
         await patiently(() => this.#refuseIfFull(subnet, range), deadline);
         await new Promise((resolve) => setTimeout(resolve, NEARLY_FULL_PAUSE_MS));
@@ -118,11 +121,17 @@ export class Leases {
     refuseIfTaken(subnet, address, await this.#take(subnet, address, deadline));
   }
 
-  /** Makes sure that the lease is held; takes it (again) if nobody has it. @throws Conflict */
-  async confirm(subnet: Cidr, address: IpAddress, deadline: Deadline): Promise<void> {
+  /** Makes sure that the endpoint has the lease; takes it (again) if nobody has it. @throws Conflict */
+  async confirm(subnet: Cidr, address: IpAddress, endpointId: string, deadline: Deadline): Promise<void> {
+    if (
+      this.get(subnet, address) === undefined ||
+      this.#deps.committer.busy(this.#table.keyOf(subnet, address))
+    )
+      refuseIfTaken(subnet, address, await this.#take(subnet, address, deadline, { adopt: true }));
     const held = this.get(subnet, address);
-    if (held !== undefined && !this.#deps.committer.busy(this.#table.keyOf(subnet, address))) return;
-    refuseIfTaken(subnet, address, await this.#take(subnet, address, deadline, { adopt: true }));
+    const owner = held === undefined ? undefined : this.#table.own(held, endpointId);
+    if (held !== undefined && owner !== undefined)
+      refuseIfTaken(subnet, address, { ...held.value, endpointId: owner });
   }
 
   /**
@@ -135,8 +144,21 @@ export class Leases {
     else if (!this.#loaded) await this.#releases.remember(subnet, address);
   }
 
+  /**
+   * Takes the lease of a living endpoint again that etcd has lost (its data wiped, or restored from a backup).
+   * @throws Conflict if somebody else has the address by now
+   */
+  async restore(subnet: Cidr, address: IpAddress, deadline: Deadline): Promise<void> {
+    const believed = this.get(subnet, address);
+    const other = await this.#take(subnet, address, deadline, { adopt: true });
+    if (other !== undefined && believed !== undefined) this.#table.forget(believed);
+    refuseIfTaken(subnet, address, other);
+  }
+
   /** Frees exactly the lease that was seen; @returns false if it has changed since. For reconciliation. */
-  releaseIfUnchanged(held: HeldLease, deadline: Deadline): Promise<boolean> {
+  async releaseIfUnchanged(held: HeldLease, deadline: Deadline): Promise<boolean> {
+    // Else the table, which is being read, would believe in the lease after its end.
+    await this.load();
     return this.#releases.releaseIfUnchanged(held, deadline);
   }
 
@@ -148,7 +170,17 @@ export class Leases {
   /** Reads the host's leases from etcd, for reconciliation. Does not change the table. */
   async read(): Promise<HeldLease[]> {
     const { kvs } = await this.#deps.kv.range({ prefix: this.#deps.layout.byHost(this.#options.host) });
-    return kvs.map((kv) => this.#table.read(kv));
+    return kvs.flatMap((kv) => this.#readable(kv));
+  }
+
+  /** A lease that cannot be read is left alone: its key stands, so nobody else gets the address. */
+  #readable(kv: KeyValue): HeldLease[] {
+    try {
+      return [this.#table.read(kv)];
+    } catch (err) {
+      this.#deps.logger.error('a lease of this host cannot be read and is left alone', { err });
+      return [];
+    }
   }
 
   async #load(): Promise<void> {
@@ -217,6 +249,8 @@ export class Leases {
       },
       { clock, random },
     );
+    const [oldest] = this.#candidates.keys();
+    if (oldest !== undefined && this.#candidates.size >= MOST_RANGES) this.#candidates.delete(oldest);
     this.#candidates.set(id, made);
     return made;
   }

@@ -2,8 +2,8 @@
  * The transactions of pools and of shared addresses (gateway, aux), as data.
  *
  * A gateway or aux address is reserved once, whoever asks; each host that needs it has a hold. The reservation
- * goes with the last hold, decided by etcd ("no key under this prefix"), so two hosts cannot misunderstand
- * each other.
+ * goes with the last hold, in one transaction and decided by etcd ("no key beside mine under this prefix"), so two
+ * hosts cannot misunderstand each other and a crash leaves no reservation that nobody holds.
  */
 import { type Cidr, cidrsOverlap, formatCidr, type IpAddress, parseCidr } from '../core/ip.ts';
 import type { Compare, KeyValue } from '../store/kv.ts';
@@ -29,10 +29,8 @@ export interface PoolSteps {
   reserve(subnet: Cidr, address: IpAddress, value: LeaseValue): Step;
   /** Adds this host's hold to a reservation that stands already. */
   hold(subnet: Cidr, address: IpAddress, reservation: KeyValue): Step;
-  /** Drops this host's hold and reads the reservation. */
-  unhold(subnet: Cidr, address: IpAddress): Step;
-  /** Removes the reservation if nobody holds it. */
-  unreserve(subnet: Cidr, address: IpAddress, reservation: KeyValue): Step;
+  /** Drops this host's hold, and with the last hold the reservation, if there is one. */
+  unhold(subnet: Cidr, address: IpAddress, reservation: KeyValue | undefined): Step;
 }
 
 export function poolSteps(layout: Layout, host: string): PoolSteps {
@@ -105,26 +103,25 @@ export function poolSteps(layout: Layout, host: string): PoolSteps {
         success: [{ do: 'put', key: layout.hold(subnet, address, host), value: mark }],
       },
     }),
-    unhold: (subnet, address) => ({
-      lockKey: layout.lease(subnet, address),
-      txn: {
-        compare: [],
-        success: [
-          { do: 'delete', range: { key: layout.hold(subnet, address, host) } },
-          { do: 'get', range: { key: layout.lease(subnet, address) } },
-        ],
-      },
-    }),
-    unreserve: (subnet, address, reservation) => ({
-      lockKey: layout.lease(subnet, address),
-      txn: {
-        compare: [
-          { test: 'rangeEmpty', prefix: layout.holds(subnet, address) },
-          { test: 'modRevision', key: reservation.key, equals: reservation.modRevision },
-        ],
-        success: [{ do: 'delete', range: { key: reservation.key } }],
-      },
-    }),
+    unhold: (subnet, address, reservation) => {
+      const [all, mine] = [layout.holds(subnet, address), layout.hold(subnet, address, host)];
+      const drop = { do: 'delete', range: { key: mine } } as const;
+      const lockKey = layout.lease(subnet, address);
+      if (reservation === undefined) return { lockKey, txn: { compare: [], success: [drop] } };
+      return {
+        lockKey,
+        txn: {
+          compare: [
+            { test: 'noneBetween', from: all, to: mine },
+            // "0" is the character after the "/" at the end of the prefix.
+            { test: 'noneBetween', from: `${mine}\0`, to: `${all.slice(0, -1)}0` },
+            { test: 'modRevision', key: reservation.key, equals: reservation.modRevision },
+          ],
+          success: [drop, { do: 'delete', range: { key: reservation.key } }],
+          failure: [drop],
+        },
+      };
+    },
   };
 }
 

@@ -38,6 +38,16 @@ export interface PoolsDependencies {
   readonly clock: Clock;
 }
 
+export interface PoolUse {
+  readonly subnet: Cidr;
+  /** This host is noted as a user. */
+  readonly usedHere: boolean;
+  /** No host is. */
+  readonly unused: boolean;
+  /** Shared addresses that this host holds. */
+  readonly held: readonly IpAddress[];
+}
+
 export class Pools {
   readonly #options: PoolsOptions;
   readonly #deps: PoolsDependencies;
@@ -79,6 +89,11 @@ export class Pools {
   /** This host uses the pool no more; the last one takes it away. */
   async leave(subnet: Cidr, deadline: Deadline): Promise<void> {
     await this.#deps.committer.submit({ ...this.#steps.leave(subnet), deadline });
+    await this.removeUnused(subnet, deadline);
+  }
+
+  /** Takes the pool away if no host uses it and no lease stands in it. */
+  async removeUnused(subnet: Cidr, deadline: Deadline): Promise<void> {
     await this.#deps.committer.submit({ ...this.#steps.removeUnused(subnet), deadline });
   }
 
@@ -147,26 +162,34 @@ export class Pools {
 
   /** Drops this host's hold; the last one frees the address. Idempotent. */
   async unreserve(subnet: Cidr, address: IpAddress, deadline: Deadline): Promise<void> {
-    const { committer } = this.#deps;
-    const dropped = await committer.submit({ ...this.#steps.unhold(subnet, address), deadline });
-    const there = firstRead(dropped.results);
-    if (there === undefined || decode(leaseSchema, there.key, there.value).state !== 'reserved') return;
-    await committer.submit({ ...this.#steps.unreserve(subnet, address, there), deadline });
+    const { kv, layout, committer } = this.#deps;
+    const there = (await kv.range({ key: layout.lease(subnet, address) })).kvs[0];
+    const isReserved =
+      there !== undefined && decode(leaseSchema, there.key, there.value).state === 'reserved';
+    await committer.submit({
+      ...this.#steps.unhold(subnet, address, isReserved ? there : undefined),
+      deadline,
+    });
   }
 
-  /** Pools that this host is noted as using, and the shared addresses that it holds: for clearing up. */
-  async usedHere(): Promise<{ readonly subnet: Cidr; readonly held: readonly IpAddress[] }[]> {
+  /** All pools, and what this host has of them as etcd sees it: for clearing up. */
+  async survey(): Promise<PoolUse[]> {
     const { kv, layout } = this.#deps;
-    const pools = (await kv.range({ prefix: layout.pools })).kvs.map(subnetOf);
-    const used: { subnet: Cidr; held: IpAddress[] }[] = [];
-    for (const subnet of pools) {
-      const use = await kv.range({ key: layout.use(subnet, this.#options.host) });
-      if (use.kvs.length === 0) continue;
-      const holds = await kv.range({ prefix: layout.holdsOfPool(subnet) }, { keysOnly: true });
-      const mine = holds.kvs.filter((kvItem) => kvItem.key.endsWith(`/${this.#options.host}`));
-      used.push({ subnet, held: mine.map((kvItem) => layout.addressOfHold(kvItem.key)) });
+    const found: PoolUse[] = [];
+    for (const subnet of (await kv.range({ prefix: layout.pools })).kvs.map(subnetOf)) {
+      const uses = (await kv.range({ prefix: layout.uses(subnet) }, { keysOnly: true })).kvs;
+      const usedHere = uses.some(({ key }) => key === layout.use(subnet, this.#options.host));
+      const held = usedHere ? await this.#heldHere(subnet) : [];
+      found.push({ subnet, usedHere, unused: uses.length === 0, held });
     }
-    return used;
+    return found;
+  }
+
+  async #heldHere(subnet: Cidr): Promise<IpAddress[]> {
+    const { kv, layout } = this.#deps;
+    const holds = await kv.range({ prefix: layout.holdsOfPool(subnet) }, { keysOnly: true });
+    const mine = holds.kvs.filter(({ key }) => key.endsWith(`/${this.#options.host}`));
+    return mine.map(({ key }) => layout.addressOfHold(key));
   }
 
   async #read(subnet: Cidr): Promise<{ readonly kv: KeyValue; readonly value: PoolValue } | undefined> {

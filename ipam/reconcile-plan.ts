@@ -78,7 +78,7 @@ export function plan(look: Look, context: PlanContext): Verdict[] {
         object: shortId(endpoint.endpointId),
         endpoint,
         seen,
-        ...judgeEndpoint(endpoint, world, look, context),
+        ...withLease(endpoint, world, judgeEndpoint(endpoint, world, look, context)),
       };
     }),
     ...look.links.map(
@@ -122,7 +122,10 @@ interface World {
   readonly records: ReadonlyMap<string, EndpointRecord>;
   /** Who has an address, by `<pool> <address>`. */
   readonly usedBy: ReadonlyMap<string, string>;
-  readonly recordOf: ReadonlyMap<string, EndpointRecord>;
+  /** More than one if the end of an earlier endpoint was lost and its address given out again. */
+  readonly recordsOf: ReadonlyMap<string, readonly EndpointRecord[]>;
+  /** Addresses that have a lease in etcd. */
+  readonly leased: ReadonlySet<string>;
   readonly subnetsOfEngine: readonly string[];
 }
 
@@ -149,17 +152,20 @@ function worldOf(look: Look): World {
   for (const container of look.engineContainers) {
     for (const endpoint of container.endpoints) use(endpoint, container.name);
   }
-  const recordOf = new Map<string, EndpointRecord>();
+  const recordsOf = new Map<string, EndpointRecord[]>();
   for (const record of look.endpoints) {
-    for (const { subnet, address } of addressesOf(record))
-      recordOf.set(addressKey(subnet, formatIp(address)), record);
+    for (const { subnet, address } of addressesOf(record)) {
+      const key = addressKey(subnet, formatIp(address));
+      recordsOf.set(key, [...(recordsOf.get(key) ?? []), record]);
+    }
   }
   return {
     networkIds: new Set(networks.keys()),
     engineEndpoints,
     records: new Map(look.endpoints.map((record) => [record.endpointId, record])),
     usedBy,
-    recordOf,
+    recordsOf,
+    leased: new Set(look.leases.map(({ subnet, address }) => addressKey(subnet, formatIp(address)))),
     subnetsOfEngine: look.engineNetworks.flatMap((network) => network.subnets),
   };
 }
@@ -174,15 +180,13 @@ function judgeLease(
   const key = addressKey(lease.subnet, formatIp(lease.address));
   const user = world.usedBy.get(key);
   if (user !== undefined) return { action: 'keep', reason: `the engine shows it at ${user}` };
-  const record = world.recordOf.get(key);
-  if (record !== undefined) {
+  let why = 'no container, endpoint or sandbox uses it';
+  for (const record of world.recordsOf.get(key) ?? []) {
     const { action, reason } = judgeEndpoint(record, world, look, context);
+    const endpoint = `endpoint ${shortId(record.endpointId)}`;
     if (action !== 'delete')
-      return {
-        action: action === 'wait' ? 'wait' : 'keep',
-        reason: `endpoint ${shortId(record.endpointId)}: ${reason}`,
-      };
-    return { action: 'free', reason: `its endpoint ${shortId(record.endpointId)} is gone: ${reason}` };
+      return { action: action === 'wait' ? 'wait' : 'keep', reason: `${endpoint}: ${reason}` };
+    why = `its ${endpoint} is gone: ${reason}`;
   }
   if (lease.value.endpointId !== undefined && look.inSandbox.has(lease.value.endpointId)) {
     return { action: 'keep', reason: 'its link is up in a sandbox' };
@@ -191,7 +195,7 @@ function judgeLease(
   if (mine && lease.value.state === 'pending' && isYoung(lease.value.at, look, context)) {
     return { action: 'wait', reason: 'its endpoint may still come' };
   }
-  return { action: 'free', reason: 'no container, endpoint or sandbox uses it' };
+  return { action: 'free', reason: why };
 }
 
 function judgeEndpoint(record: EndpointRecord, world: World, look: Look, context: PlanContext): Judgement {
@@ -201,6 +205,16 @@ function judgeEndpoint(record: EndpointRecord, world: World, look: Look, context
     return { action: 'wait', reason: 'the engine may still be starting it' };
   }
   return { action: 'delete', reason: 'the engine does not know it' };
+}
+
+/** A living endpoint whose lease etcd has lost gets it again, or its address would be given to another, too. */
+function withLease(record: EndpointRecord, world: World, judged: Judgement): Judgement {
+  if (judged.action !== 'keep') return judged;
+  const lost = addressesOf(record).find(
+    ({ subnet, address }) => !world.leased.has(addressKey(subnet, formatIp(address))),
+  );
+  if (lost === undefined) return judged;
+  return { action: 'adopt', reason: `${judged.reason}, but etcd has no lease of ${formatIp(lost.address)}` };
 }
 
 function judgeLink(link: LinkInfo, world: World): Judgement {
@@ -233,12 +247,18 @@ function judgeClaim(claim: ClaimRecord, world: World, look: Look, context: PlanC
 /** Asked for a short time ago by an engine that still lives. */
 function isYoung(atMs: number, look: Look, context: PlanContext): boolean {
   if (context.engineLostAtMs !== undefined && atMs < context.engineLostAtMs) return false;
-  return look.wallMs - atMs < context.graceMs;
+  return isWithin(look.wallMs - atMs, context.graceMs);
 }
 
 /** Also the time before this daemon's start does not count: the engine repeats calls for some seconds. */
 function isRecent(atMs: number, look: Look, context: PlanContext): boolean {
-  return look.wallMs - Math.max(atMs, context.startedAtMs) < context.graceMs;
+  const { graceMs, startedAtMs } = context;
+  return isWithin(look.wallMs - atMs, graceMs) || isWithin(look.wallMs - startedAtMs, graceMs);
+}
+
+/** What lies far in the future was written before the clock was set back, and must not be waited for until then. */
+function isWithin(ageMs: number, graceMs: number): boolean {
+  return Math.abs(ageMs) < graceMs;
 }
 
 function addressKey(subnet: Cidr, address: string): string {

@@ -15,12 +15,14 @@ import type { Clock } from '../core/clock.ts';
 import { type Deadline, deadlineAfter } from '../core/deadline.ts';
 import { toDriverError } from '../core/errors.ts';
 import { endpointIdOfAlias } from '../core/ids.ts';
+import { formatIp } from '../core/ip.ts';
 import type { Logger } from '../core/log.ts';
 import type { EnginePort } from '../engine/port.ts';
 import type { LinkInfo, NetPort } from '../net/port.ts';
 import type { ClaimRecord, EndpointRecord, NetworkRecord } from '../store/host-records.ts';
 import type { RecordStore } from '../store/records.ts';
 import type { ClaimBook } from './claim-book.ts';
+import { addressesOf } from './holders.ts';
 import type { Decision, ReconcileReport, Reconciling } from './inventory.ts';
 import type { Leases } from './leases.ts';
 import { agreed, type Look, type PlanContext, plan, type Verdict } from './reconcile-plan.ts';
@@ -146,7 +148,9 @@ export class Reconciler implements Reconciling {
       durationMs,
     };
     this.#last = report;
-    const freed = report.decisions.filter(isChange).length;
+    const freed = report.decisions.filter(
+      (decision) => isChange(decision) && decision.action !== 'adopt',
+    ).length;
     logger[freed > 0 ? 'info' : 'debug']('reconciliation ended', { trigger, durationMs, freed, dryRun });
     this.#scheduleNext();
     return report;
@@ -193,21 +197,31 @@ export class Reconciler implements Reconciling {
 
   async #act(verdicts: readonly Verdict[]): Promise<void> {
     const deadline = deadlineAfter(30_000, this.#deps.clock);
+    // One thing that cannot be done must not keep the others, for ever, from being done.
+    const failures: unknown[] = [];
+    const stuck = new Set<string>();
+    const carryOut = (verdict: Verdict): Promise<void> =>
+      this.#carryOut(verdict, deadline).catch((error: unknown) => {
+        failures.push(error);
+        if (verdict.kind !== 'endpoint') return;
+        for (const { address } of addressesOf(verdict.endpoint)) stuck.add(formatIp(address));
+      });
     // Endpoints before leases: a lease is free only when its endpoint is gone.
     for (const verdict of verdicts.filter(({ kind }) => kind === 'endpoint' || kind === 'link'))
-      await this.#carryOut(verdict, deadline);
-    await Promise.all(
-      verdicts.filter(({ kind }) => kind === 'lease').map((verdict) => this.#carryOut(verdict, deadline)),
-    );
+      await carryOut(verdict);
+    const leases = verdicts.filter(({ kind, object }) => kind === 'lease' && !stuck.has(object));
+    await Promise.all(leases.map(carryOut));
     for (const verdict of verdicts.filter(({ kind }) => kind === 'claim' || kind === 'network'))
-      await this.#carryOut(verdict, deadline);
+      await carryOut(verdict);
+    if (failures.length > 0) throw failures[0];
   }
 
   async #carryOut(verdict: Verdict, deadline: Deadline): Promise<void> {
     const { leases, claimBook, networks, endpoints, net, logger } = this.#deps;
     switch (verdict.kind) {
       case 'endpoint':
-        await net.linkDelete(verdict.endpoint.linkName);
+        if (verdict.action === 'adopt') return this.#adopt(verdict.endpoint, deadline);
+        await this.#deleteLinkOf(verdict.endpoint);
         await endpoints.delete(verdict.endpoint.endpointId);
         break;
       case 'link':
@@ -230,6 +244,20 @@ export class Reconciler implements Reconciling {
     });
   }
 
+  /** Only with its mark: after a refused Join the name may be somebody else's. */
+  async #deleteLinkOf({ endpointId, linkName }: EndpointRecord): Promise<void> {
+    const link = await this.#deps.net.linkGet(linkName);
+    if (endpointIdOfAlias(link?.alias ?? '') === endpointId) await this.#deps.net.linkDelete(linkName);
+  }
+
+  async #adopt(endpoint: EndpointRecord, deadline: Deadline): Promise<void> {
+    for (const { subnet, address } of addressesOf(endpoint))
+      await this.#deps.leases.restore(subnet, address, deadline);
+    this.#deps.logger.warn('etcd had lost the lease of a living endpoint, it is taken again', {
+      endpointId: endpoint.endpointId,
+    });
+  }
+
   #gap(): Promise<void> {
     return new Promise((resolve) => setTimeout(resolve, this.#options.lookGapMs));
   }
@@ -245,5 +273,5 @@ export class Reconciler implements Reconciling {
 }
 
 function isChange({ action }: Pick<Decision, 'action'>): boolean {
-  return action === 'free' || action === 'delete';
+  return action === 'free' || action === 'delete' || action === 'adopt';
 }

@@ -6,6 +6,7 @@
 import type { Deadline } from '../core/deadline.ts';
 import { failpoint } from '../core/failpoint.ts';
 import { type Cidr, formatCidr, formatIp, type IpAddress, parseCidr, parseIp } from '../core/ip.ts';
+import type { Logger } from '../core/log.ts';
 import type { ReleaseRecord } from '../store/host-records.ts';
 import type { RecordStore } from '../store/records.ts';
 import type { Committer } from './committer.ts';
@@ -26,6 +27,7 @@ export interface ReleasesDependencies {
   readonly records: RecordStore<ReleaseRecord>;
   /** A lease is gone. */
   readonly onReleased: (held: HeldLease) => void;
+  readonly logger: Logger;
 }
 
 const WAIT_MS = 800;
@@ -43,11 +45,17 @@ export class Releases {
   async release(held: HeldLease): Promise<void> {
     failpoint('release.before-commit');
     const work = this.#commit(held);
-    const inTime = await Promise.race([work.then(() => true), later(this.#options.waitMs ?? WAIT_MS)]);
-    if (inTime) return;
+    const done = work.then(
+      () => true,
+      (err: unknown) => {
+        this.#deps.logger.warn('etcd did not take a release', { address: formatIp(held.address), err });
+        return false;
+      },
+    );
+    if (await Promise.race([done, later(this.#options.waitMs ?? WAIT_MS)])) return;
     const record = recordOf(held.subnet, held.address, held.createRevision);
     await this.#deps.records.put(idOf(record), record);
-    void work.then(() => this.#deps.records.delete(idOf(record)));
+    void this.#forgetAfter(work, record);
   }
 
   /** For an address whose lease is not known yet, because etcd was away since the start. */
@@ -73,7 +81,17 @@ export class Releases {
     for (const record of this.#deps.records.list()) {
       const held = this.#deps.table.get(parseCidr(record.subnet), parseIp(record.address));
       const done = held !== undefined && this.#isOf(record, held) ? this.#commit(held) : Promise.resolve();
-      void done.then(() => this.#deps.records.delete(idOf(record)));
+      void this.#forgetAfter(done, record);
+    }
+  }
+
+  /** Never throws: what etcd did not take, at the latest because the daemon ends, stays on disk for the next start. */
+  async #forgetAfter(work: Promise<void>, record: ReleaseRecord): Promise<void> {
+    try {
+      await work;
+      await this.#deps.records.delete(idOf(record));
+    } catch (err) {
+      this.#deps.logger.debug('a release stays on disk', { address: record.address, err });
     }
   }
 

@@ -10,7 +10,7 @@
  * - No lease hangs on the TTL: a dead daemon does not stop containers.
  */
 import type { Clock } from '../core/clock.ts';
-import { Conflict, StoreUnavailable } from '../core/errors.ts';
+import { Conflict, NotFound, StoreUnavailable } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Compare, KeyValue, KvPort, Operation } from '../store/kv.ts';
 import type { Layout } from '../store/layout.ts';
@@ -107,7 +107,9 @@ export class Session {
     if (this.#epoch !== sent) return;
     if (seen === undefined) return this.#renew(() => this.#acquire());
     this.#checkMine(this.#decode(seen));
-    this.#epoch = Math.max(this.#epoch ?? 0, seen.modRevision);
+    // Lower: etcd was restored from a backup. The epoch is made anew, or the fence would never hold again.
+    if (seen.modRevision < sent) return this.#renew(() => this.#move());
+    this.#epoch = seen.modRevision;
   }
 
   /** Moves the epoch, so that no request sent under `epoch` can be executed any more. Tries until it is done. */
@@ -124,14 +126,18 @@ export class Session {
     return this.#renewal;
   }
 
+  /** @throws what `attempt` does not get over at the start; later only the end of the session, for nobody would notice */
   async #until(attempt: () => Promise<boolean>): Promise<void> {
     let told = false;
     while (!this.#ended) {
       try {
         if (await attempt()) return;
       } catch (error) {
-        if (!(error instanceof StoreUnavailable)) throw error;
-        if (!told) this.#deps.logger.warn('etcd does not answer, the session waits', { err: error });
+        const away = error instanceof StoreUnavailable;
+        if (this.#ended || (!away && this.#epoch === undefined)) throw error;
+        if (!told && away) this.#deps.logger.warn('etcd does not answer, the session waits', { err: error });
+        if (!told && !away)
+          this.#deps.logger.error('the session cannot be renewed and is tried again', { err: error });
         told = true;
       }
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
@@ -166,10 +172,10 @@ export class Session {
       },
     };
     const put: Operation = { do: 'put', key: this.#key, value: this.#value(), ttlId };
-    const result = await kv.txn({ compare: [free], success: [put, registration] });
-    if (!result.succeeded) return false;
+    // Noted before: should the answer be lost, this is the TTL that the key hangs on.
     this.#ttlId = ttlId;
-    return this.#adopt(result.revision);
+    const result = await kv.txn({ compare: [free], success: [put, registration] });
+    return result.succeeded && this.#adopt(result.revision);
   }
 
   async #move(): Promise<boolean> {
@@ -177,11 +183,17 @@ export class Session {
     if (seen === undefined) return this.#acquire();
     this.#checkMine(this.#decode(seen));
     const ttl = this.#ttlId === undefined ? {} : { ttlId: this.#ttlId };
-    const result = await this.#deps.kv.txn({
-      compare: [{ test: 'modRevision', key: this.#key, equals: seen.modRevision }],
-      success: [{ do: 'put', key: this.#key, value: this.#value(), ...ttl }],
-    });
-    return result.succeeded && this.#adopt(result.revision);
+    try {
+      const result = await this.#deps.kv.txn({
+        compare: [{ test: 'modRevision', key: this.#key, equals: seen.modRevision }],
+        success: [{ do: 'put', key: this.#key, value: this.#value(), ...ttl }],
+      });
+      return result.succeeded && this.#adopt(result.revision);
+    } catch (error) {
+      // The TTL is gone, and the key hangs on another one.
+      if (error instanceof NotFound) return this.#acquire();
+      throw error;
+    }
   }
 
   #adopt(revision: number): boolean {

@@ -55,7 +55,9 @@ export class Endpoints {
       );
     }
     await Promise.all(
-      addresses.map(({ subnet, address }) => this.#deps.addresses.confirmLease(subnet, address, deadline)),
+      addresses.map(({ subnet, address }) =>
+        this.#deps.addresses.confirmLease(subnet, address, request.EndpointID, deadline),
+      ),
     );
     if (standing === undefined) await this.#remember(record, { deadline, logger });
     return isSet(request.Interface?.MacAddress) ? {} : { Interface: { MacAddress: record.macAddress } };

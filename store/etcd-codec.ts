@@ -85,6 +85,10 @@ function wireCompareOf(compare: Compare): ICompare {
     case 'rangeEmpty':
       // A compare over a range holds if it holds for every key in it: no key that exists has version 0.
       return { ...wireRangeOf({ prefix: compare.prefix }), target: 'Version', result: 'Equal', version: 0 };
+    case 'noneBetween': {
+      const { from, to } = compare;
+      return { ...wireRangeOf({ from, to }), target: 'Version', result: 'Equal', version: 0 };
+    }
     case 'createRevision':
       return {
         ...wireRangeOf({ key: compare.key }),

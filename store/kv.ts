@@ -46,6 +46,8 @@ export type KeyRange =
 export type Compare =
   | { readonly test: 'absent'; readonly key: string }
   | { readonly test: 'rangeEmpty'; readonly prefix: string }
+  /** No key in [from, to). */
+  | { readonly test: 'noneBetween'; readonly from: string; readonly to: string }
   | { readonly test: 'createRevision'; readonly key: string; readonly equals: number }
   | { readonly test: 'modRevision'; readonly key: string; readonly equals: number }
   | { readonly test: 'value'; readonly key: string; readonly equals: string };

@@ -75,6 +75,9 @@ describe('store/etcd-kv', () => {
     expect(await holds({ test: 'value', key: 'cmp/none', equals: '' })).to.equal(false);
     expect(await holds({ test: 'rangeEmpty', prefix: 'cmp/' })).to.equal(false);
     expect(await holds({ test: 'rangeEmpty', prefix: 'cmp/n' })).to.equal(true);
+    expect(await holds({ test: 'noneBetween', from: 'cmp/', to: 'cmp/a' })).to.equal(true);
+    expect(await holds({ test: 'noneBetween', from: 'cmp/a', to: 'cmp/b' })).to.equal(false);
+    expect(await holds({ test: 'noneBetween', from: 'cmp/a\0', to: 'cmp0' })).to.equal(true);
     expect(
       await holds({ test: 'rangeEmpty', prefix: 'cmp/n' }, { test: 'absent', key: 'cmp/a' }),
       'one of two fails',

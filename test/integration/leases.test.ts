@@ -218,12 +218,26 @@ describe('ipam/leases on a real etcd', function () {
     const poolId = await pool(one, '10.10.0.0/24');
     const subnet = parseCidr('10.10.0.0/24');
     const address = parseIp(await any(one, poolId));
-    await one.addresses.confirmLease(subnet, address, soon());
+    await one.addresses.confirmLease(subnet, address, 'e1', soon());
     await one.leases.release(subnet, address);
-    await one.addresses.confirmLease(subnet, address, soon());
+    await one.addresses.confirmLease(subnet, address, 'e1', soon());
     expect(one.leases.get(subnet, address)).not.to.equal(undefined);
-    const refused = await failure(two.addresses.confirmLease(subnet, address, soon()));
+    const refused = await failure(two.addresses.confirmLease(subnet, address, 'e1', soon()));
     expect(refused.message).to.match(/is taken: a container on host k1 has it/);
+  });
+
+  it('gives one lease to one endpoint only, also on one host', async () => {
+    const host = await start('n1');
+    const poolId = await pool(host, '10.13.0.0/24');
+    const subnet = parseCidr('10.13.0.0/24');
+    const address = parseIp(await any(host, poolId));
+    await host.addresses.confirmLease(subnet, address, 'e1', soon());
+    await host.addresses.confirmLease(subnet, address, 'e1', soon());
+    const refused = await failure(host.addresses.confirmLease(subnet, address, 'e2', soon()));
+    expect(refused.message).to.match(/is taken: endpoint e1 on host n1 has it/);
+    await host.addresses.releaseAddress(poolId, address, soon());
+    await host.addresses.requestAddress({ poolId, gateway: false, address }, soon());
+    await host.addresses.confirmLease(subnet, address, 'e2', soon());
   });
 
   it('writes the holder to lease and index, together and last one wins', async () => {

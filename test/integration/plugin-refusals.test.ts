@@ -127,12 +127,15 @@ describe('plugin refusals (socket, etcd, kernel)', () => {
     expect(await engine.refusal('NetworkDriver.CreateEndpoint', ports(0, '127.0.0.1'))).to.contain(
       '-p/--publish',
     );
-    const exposed = ports(0);
+    const { PoolID } = network;
+    const { Address } = await engine.ok('IpamDriver.RequestAddress', { PoolID, Address: '', Options: null });
+    const exposed = { ...ports(0), Interface: { Address, AddressIPv6: '', MacAddress: '' } };
     await engine.ok('NetworkDriver.CreateEndpoint', exposed);
     await engine.ok('NetworkDriver.DeleteEndpoint', {
       NetworkID: network.id,
       EndpointID: exposed.EndpointID,
     });
+    await engine.ok('IpamDriver.ReleaseAddress', { PoolID, Address: String(Address).split('/')[0] });
     await endpoint.remove();
     await network.remove();
   });

@@ -74,4 +74,25 @@ describe('ipam/candidates', () => {
     for (let i = 0; i < 6; i += 1) order.push(formatIp((await candidates.take()) ?? first));
     expect(order.at(-1)).to.equal(formatIp(first));
   });
+
+  it('reads nothing more when the time is up, however large the pool is', async () => {
+    let reads = 0;
+    const full = {
+      ...source('10.0.0.0/8', new Set()),
+      taken: async (first: IpAddress, last: IpAddress) => {
+        reads += 1;
+        return allOf(first, last);
+      },
+    };
+    const deadline = { leftMs: () => (reads < 2 ? 1 : 0) };
+    expect(await new Candidates(full, { clock, random: () => 0 }).take(deadline)).to.equal(undefined);
+    expect(reads).to.equal(2);
+  });
 });
+
+function allOf(first: IpAddress, last: IpAddress): string[] {
+  const keys: string[] = [];
+  for (let { value } = first; value <= last.value; value += 1n)
+    keys.push(ipToHex({ family: first.family, value }));
+  return keys;
+}

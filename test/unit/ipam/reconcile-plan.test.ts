@@ -146,6 +146,37 @@ describe('ipam/reconcile-plan', () => {
     expect(actions({ ...look, ...engineWith('e', '') })).to.deep.equal(['network keep', 'claim keep']);
   });
 
+  it('lets a living endpoint have its lease again when etcd has lost it', () => {
+    const look = { endpoints: [endpoint('e', '10.0.0.7')], ...engineWith('e', '10.0.0.7') };
+    expect(actions(look)).to.deep.equal(['endpoint adopt']);
+    expect(actions({ endpoints: [endpoint('e', '10.0.0.7')] })).to.deep.equal(['endpoint delete']);
+  });
+
+  it('does not free a lease for a dead endpoint that had the address before the living one', () => {
+    const [dead, living] = [endpoint('dead', '10.0.0.7'), endpoint('live', '10.0.0.7')];
+    for (const endpoints of [
+      [dead, living],
+      [living, dead],
+    ]) {
+      const look = { leases: [lease('10.0.0.7')], endpoints, inSandbox: new Set(['live']) };
+      expect(actions(look)[0]).to.equal('lease keep');
+    }
+    expect(actions({ leases: [lease('10.0.0.7', 'now')], endpoints: [dead] })).to.deep.equal([
+      'lease wait',
+      'endpoint delete',
+    ]);
+  });
+
+  it('does not wait for years when the clock was set back', () => {
+    const look = {
+      leases: [lease('10.0.0.7', 'now')],
+      endpoints: [endpoint('e', '10.0.0.8', 'now')],
+      wallMs: NOW - 1e10,
+    };
+    expect(actions(look)).to.deep.equal(['lease free', 'endpoint delete']);
+    expect(actions({ ...look, wallMs: NOW - 5000 })).to.deep.equal(['lease wait', 'endpoint wait']);
+  });
+
   it('acts only on what two looks saw unchanged', () => {
     const first = plan({ ...empty, leases: [lease('10.0.0.7'), lease('10.0.0.8')] }, context);
     const moved = lease('10.0.0.8', 'before', { modRevision: 6 });
