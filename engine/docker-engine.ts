@@ -5,6 +5,7 @@
  * answer, so the two would wait for each other for ever); retry a call (the caller's deadline is short).
  * @see Docker Engine API: NetworkList, NetworkInspect, ContainerList, SystemVersion
  */
+import PQueue from 'p-queue';
 import { z } from 'zod';
 import { EngineUnavailable } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
@@ -12,6 +13,8 @@ import { EngineHttp } from './engine-http.ts';
 import { containerReply, networkReply, toContainer, toNetwork, versionReply } from './engine-replies.ts';
 import { followEngine } from './follow-engine.ts';
 import type { EngineContainer, EngineEvents, EngineNetwork, EnginePort } from './port.ts';
+
+const INSPECTIONS_AT_ONCE = 8;
 
 export interface DockerEngineOptions {
   /** Path of the engine's API socket. */
@@ -36,19 +39,21 @@ export class DockerEngine implements EnginePort {
     return { version: reply?.Version ?? '', apiVersion: reply?.ApiVersion ?? '' };
   }
 
-  /** The list carries no endpoints, so each network of ours is inspected; `timeoutMs` covers all of it. */
+  /** The list carries no endpoints, so each network of ours is inspected, some at a time; each has `timeoutMs`. */
   async networks(timeoutMs: number): Promise<EngineNetwork[]> {
-    const until = performance.now() + timeoutMs;
     const list = (await this.#get('/networks', z.array(networkReply), timeoutMs)) ?? [];
     const ours = list.filter(
       ({ Driver, IPAM }) => Driver === this.#options.driverName || IPAM?.Driver === this.#options.driverName,
     );
-    const found: EngineNetwork[] = [];
-    for (const { Id } of ours) {
-      const network = await this.network(Id, Math.max(1, until - performance.now()));
-      if (network !== undefined) found.push(network);
-    }
-    return found;
+    const inspections = new PQueue({ concurrency: INSPECTIONS_AT_ONCE });
+    const found = await inspections.addAll(
+      ours.map(
+        ({ Id }) =>
+          () =>
+            this.network(Id, timeoutMs),
+      ),
+    );
+    return found.filter((network) => network !== undefined);
   }
 
   async network(networkId: string, timeoutMs: number): Promise<EngineNetwork | undefined> {

@@ -7,7 +7,8 @@ export const ipRelease: Command = {
   summary: 'Free an address of this host by hand',
   description:
     'Reconciliation frees what nothing uses by itself; this is for what it keeps. An address that a running\n' +
-    'container has is freed only with --force: it can then be given to another container, and both have it.',
+    'container has is freed only with --force: it can then be given to another container, and both\n' +
+    'have it. If nobody takes it, the next reconciliation gives it back to the container.',
   positionals: ['ADDRESS'],
   options: {
     pool: { type: 'string', value: 'SUBNET', description: 'Pool of the address, if several hold it' },
