@@ -103,11 +103,12 @@ export function compose(
     { addresses, net, networks, endpoints, holders, clock, logger },
   );
   const ipamDriver = new IpamDriver({ addresses });
-  const { handlerTimeoutMs } = config.limits;
+  const { handlerTimeoutMs, linkTimeoutMs } = config.limits;
   const plugin = createPluginApp(pluginMethods(networkDriver, ipamDriver), {
     logger,
     clock,
     handlerTimeoutMs,
+    linkTimeoutMs,
   });
 
   const networkList = () => networkInfos(networks.list(), endpoints.list());

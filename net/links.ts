@@ -2,11 +2,15 @@
  * The links of the kernel, for everybody above: hands each request to the kernel worker thread and gives its answer
  * back. Must not do netlink itself, nor decide anything about links.
  *
- * INVARIANTS: requests are executed one at a time in the order of the calls. A worker that dies takes all unanswered
- * requests with it (their outcome is unknown; all of them are idempotent) and the next request starts a new one. An
- * idle worker does not keep the process alive.
+ * INVARIANTS
+ * - Requests are executed one at a time. Deletions wait for everything else, because each blocks in the kernel for
+ *   tens of milliseconds (synchronize_rcu) and a starting container must not queue behind those that end; requests
+ *   of one kind, and those on a name that is being deleted, keep the order of the calls.
+ * - A worker that dies takes the request under way with it (its outcome is unknown; all of them are idempotent) and
+ *   the next request starts a new one. An idle worker does not keep the process alive.
  */
 import { Worker } from 'node:worker_threads';
+import PQueue from 'p-queue';
 import { InternalError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { KernelFeatures, LinkInfo, MacvlanSpec, NetPort } from './port.ts';
@@ -36,10 +40,16 @@ interface PendingRequest {
   readonly reject: (error: Error) => void;
 }
 
+const FIRST = 1;
+const LAST = 0;
+
 export class KernelLinks implements NetPort {
   readonly #options: WorkerOptions;
   readonly #log: Logger;
   readonly #startWorker: (options: WorkerOptions) => Worker;
+  readonly #queue = new PQueue({ concurrency: 1 });
+  /** Names whose deletion waits or is under way, and how often. */
+  readonly #deleting = new Map<string, number>();
   #running: WorkerSession | undefined;
   #closing: Promise<void> | undefined;
 
@@ -53,15 +63,22 @@ export class KernelLinks implements NetPort {
   }
 
   macvlanAdd(spec: MacvlanSpec): Promise<LinkInfo> {
-    return this.#request('macvlanAdd', spec);
+    return this.#request('macvlanAdd', spec, this.#priorityOf(spec.name));
   }
 
-  linkDelete(name: string): Promise<boolean> {
-    return this.#request('linkDelete', name);
+  async linkDelete(name: string): Promise<boolean> {
+    this.#deleting.set(name, (this.#deleting.get(name) ?? 0) + 1);
+    try {
+      return await this.#request('linkDelete', name, LAST);
+    } finally {
+      const left = (this.#deleting.get(name) ?? 1) - 1;
+      if (left > 0) this.#deleting.set(name, left);
+      else this.#deleting.delete(name);
+    }
   }
 
   linkGet(name: string): Promise<LinkInfo | undefined> {
-    return this.#request('linkGet', name);
+    return this.#request('linkGet', name, this.#priorityOf(name));
   }
 
   linkList(): Promise<LinkInfo[]> {
@@ -77,19 +94,30 @@ export class KernelLinks implements NetPort {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#running?.end() ?? Promise.resolve();
+    this.#closing ??= this.#queue.onIdle().then(() => this.#running?.end());
     return this.#closing;
   }
 
   async #request<O extends OperationName>(
     operation: O,
     argument: KernelOperations[O]['argument'],
+    priority = FIRST,
   ): Promise<KernelOperations[O]['result']> {
     if (this.#closing !== undefined)
       throw new InternalError(`${operation} was asked after the kernel worker was closed`);
-    this.#running ??= this.#start();
+    const result = await this.#queue.add(
+      () => {
+        this.#running ??= this.#start();
+        return this.#running.request(operation, argument);
+      },
+      { priority },
+    );
     // The worker's handlers are typed by the same table.
-    return (await this.#running.request(operation, argument)) as KernelOperations[O]['result'];
+    return result as KernelOperations[O]['result'];
+  }
+
+  #priorityOf(name: string): number {
+    return this.#deleting.has(name) ? LAST : FIRST;
   }
 
   #start(): WorkerSession {

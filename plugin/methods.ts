@@ -18,6 +18,8 @@ export interface PluginMethod {
    * broke, without its parameters, and is refused.
    */
   readonly emptyBody: boolean;
+  /** It makes or deletes a link, for which a busy kernel takes longer than etcd may. */
+  readonly waitsForKernel?: boolean;
   /** @throws z.ZodError if the request does not fit; DriverError */
   readonly handle: (request: unknown, call: Call) => Promise<object>;
 }
@@ -25,15 +27,21 @@ export type PluginMethods = ReadonlyMap<string, PluginMethod>;
 
 type Verb<T> = (request: T, call: Call) => object | Promise<object>;
 
-function method<T>(request: z.ZodType<T>, verb: Verb<T>, emptyBody = false): PluginMethod {
-  return { emptyBody, handle: async (given, call) => await verb(request.parse(given), call) };
+interface MethodTraits {
+  readonly emptyBody?: boolean;
+  readonly waitsForKernel?: boolean;
+}
+
+function method<T>(request: z.ZodType<T>, verb: Verb<T>, traits: MethodTraits = {}): PluginMethod {
+  const { emptyBody = false, waitsForKernel = false } = traits;
+  return { emptyBody, waitsForKernel, handle: async (given, call) => await verb(request.parse(given), call) };
 }
 
 /** Engine methods by name, as they stand in the URL without the slash. */
 export function pluginMethods(network: NetworkDriver, ipam: IpamDriver): PluginMethods {
   const activate = (): ActivateReply => ({ Implements: ['NetworkDriver', 'IpamDriver'] });
   return new Map([
-    ['Plugin.Activate', method(nothingRequest, activate, true)],
+    ['Plugin.Activate', method(nothingRequest, activate, { emptyBody: true })],
     ...networkMethods(network),
     ...ipamMethods(ipam),
   ]);
@@ -41,7 +49,9 @@ export function pluginMethods(network: NetworkDriver, ipam: IpamDriver): PluginM
 
 function networkMethods(driver: NetworkDriver): [string, PluginMethod][] {
   const methods: Record<string, PluginMethod> = {
-    GetCapabilities: method(wire.networkCapabilitiesRequest, () => driver.getCapabilities(), true),
+    GetCapabilities: method(wire.networkCapabilitiesRequest, () => driver.getCapabilities(), {
+      emptyBody: true,
+    }),
     GwAllocCheck: method(wire.gwAllocCheckRequest, () => driver.gwAllocCheck()),
     CreateNetwork: method(wire.createNetworkRequest, (request, call) => driver.createNetwork(request, call)),
     DeleteNetwork: method(wire.networkRequest, (request, call) => driver.deleteNetwork(request, call)),
@@ -51,25 +61,27 @@ function networkMethods(driver: NetworkDriver): [string, PluginMethod][] {
       driver.createEndpoint(request, call),
     ),
     EndpointOperInfo: method(wire.endpointRequest, () => driver.endpointOperInfo()),
-    DeleteEndpoint: method(wire.endpointRequest, (request, call) => driver.deleteEndpoint(request, call)),
-    Join: method(wire.joinRequest, (request, call) => driver.join(request, call)),
+    DeleteEndpoint: method(wire.endpointRequest, (request, call) => driver.deleteEndpoint(request, call), {
+      waitsForKernel: true,
+    }),
+    Join: method(wire.joinRequest, (request, call) => driver.join(request, call), { waitsForKernel: true }),
     Leave: method(wire.endpointRequest, (request) => driver.leave(request)),
     ProgramExternalConnectivity: method(wire.programRequest, () => driver.programExternalConnectivity()),
     RevokeExternalConnectivity: method(wire.endpointRequest, () => driver.revokeExternalConnectivity()),
-    DiscoverNew: method(wire.discoverRequest, () => driver.discoverNew(), true),
-    DiscoverDelete: method(wire.discoverRequest, () => driver.discoverDelete(), true),
+    DiscoverNew: method(wire.discoverRequest, () => driver.discoverNew(), { emptyBody: true }),
+    DiscoverDelete: method(wire.discoverRequest, () => driver.discoverDelete(), { emptyBody: true }),
   };
   return Object.entries(methods).map(([name, entry]) => [`NetworkDriver.${name}`, entry]);
 }
 
 function ipamMethods(driver: IpamDriver): [string, PluginMethod][] {
   const methods: Record<string, PluginMethod> = {
-    GetCapabilities: method(ipamWire.ipamCapabilitiesRequest, () => driver.getCapabilities(), true),
-    GetDefaultAddressSpaces: method(
-      ipamWire.addressSpacesRequest,
-      () => driver.getDefaultAddressSpaces(),
-      true,
-    ),
+    GetCapabilities: method(ipamWire.ipamCapabilitiesRequest, () => driver.getCapabilities(), {
+      emptyBody: true,
+    }),
+    GetDefaultAddressSpaces: method(ipamWire.addressSpacesRequest, () => driver.getDefaultAddressSpaces(), {
+      emptyBody: true,
+    }),
     RequestPool: method(ipamWire.requestPoolRequest, (request, call) => driver.requestPool(request, call)),
     ReleasePool: method(ipamWire.releasePoolRequest, (request, call) => driver.releasePool(request, call)),
     RequestAddress: method(ipamWire.requestAddressRequest, (request, call) =>

@@ -26,6 +26,8 @@ export interface PluginAppOptions {
   readonly clock: Clock;
   /** Limit of every call. */
   readonly handlerTimeoutMs: number;
+  /** Limit of the calls that make or delete a link. */
+  readonly linkTimeoutMs: number;
 }
 
 export interface PluginApp {
@@ -100,12 +102,13 @@ class Calls {
   }
 
   async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { clock, handlerTimeoutMs } = this.#options;
+    const { clock } = this.#options;
     const method = (request.url ?? '').split('?', 1)[0]?.slice(1) ?? '';
     const call: Call = { method, requestId: randomId(3), startedAt: clock.now(), fields: {} };
     const verb = method.slice(method.indexOf('.') + 1);
-    const limit = deadlineAfter(handlerTimeoutMs, clock);
-    const deadline = deadlineAfter(handlerTimeoutMs * WORK_SHARE, clock);
+    const limitMs = this.#limitOf(method);
+    const limit = deadlineAfter(limitMs, clock);
+    const deadline = deadlineAfter(limitMs * WORK_SHARE, clock);
     this.#atWork++;
     let settled = false;
     const running = this.#run(request, call, deadline).finally(() => {
@@ -123,6 +126,11 @@ class Calls {
       this.#log(LEVEL[error.code], call, { outcome: 'error', code: error.code, err: error });
       if (!settled) this.#awaitLate(running, call);
     }
+  }
+
+  #limitOf(method: string): number {
+    const { handlerTimeoutMs, linkTimeoutMs } = this.#options;
+    return this.#methods.get(method)?.waitsForKernel === true ? linkTimeoutMs : handlerTimeoutMs;
   }
 
   /** @throws DriverError, ZodError */

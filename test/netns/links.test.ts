@@ -174,16 +174,35 @@ describe('net/links', () => {
     });
   });
 
+  describe('deletions', () => {
+    it('do not keep a link from being made, unless it has the same name', async () => {
+      const names = Array.from({ length: 10 }, (_, n) => `del${n}`);
+      await Promise.all(
+        names.map((name, n) => bench.links.macvlanAdd({ ...SPEC, name, macAddress: `02:4c:00:00:01:0${n}` })),
+      );
+      const order: string[] = [];
+      const noted = (what: string, work: Promise<unknown>) => work.then(() => order.push(what));
+      await Promise.all([
+        ...names.map((name) => noted(name, bench.links.linkDelete(name))),
+        noted('same', bench.links.macvlanAdd({ ...SPEC, name: 'del9', macAddress: '02:4c:00:00:01:09' })),
+        noted('other', bench.links.macvlanAdd(SPEC)),
+      ]);
+      expect(order.indexOf('other')).to.be.below(2);
+      expect(order.indexOf('same')).to.be.above(order.indexOf('del9'));
+      expect(await bench.links.linkGet('del9')).to.include({ name: 'del9' });
+    });
+  });
+
   describe('the worker', () => {
-    it('fails what is unanswered when it dies, and is started anew', async () => {
+    it('fails the request under way when it dies, and is started anew for the others', async () => {
       await bench.links.linkList();
-      const unanswered = Array.from({ length: 20 }, () => failure(bench.links.linkList()));
+      const underWay = failure(bench.links.linkList());
+      const waiting = Array.from({ length: 20 }, () => bench.links.linkList());
       await bench.worker?.terminate();
-      for (const error of await Promise.all(unanswered)) {
-        expect(error).to.be.instanceOf(InternalError);
-        expect(error.message).to.match(/^the kernel worker ended during linkList .*outcome is unknown/);
-      }
-      expect(await bench.links.linkList()).to.have.length(3);
+      const error = await underWay;
+      expect(error).to.be.instanceOf(InternalError);
+      expect(error.message).to.match(/^the kernel worker ended during linkList .*outcome is unknown/);
+      for (const links of await Promise.all(waiting)) expect(links).to.have.length(3);
     });
 
     it('finishes what was asked before close, and takes nothing afterwards', async () => {

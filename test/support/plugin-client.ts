@@ -60,7 +60,12 @@ export class PluginSocket {
     methods: PluginMethods,
     { logger = silentLogger, handlerTimeoutMs = 10_000 }: { logger?: Logger; handlerTimeoutMs?: number } = {},
   ): Promise<PluginSocket> {
-    const plugin = createPluginApp(methods, { logger, clock: systemClock, handlerTimeoutMs });
+    const plugin = createPluginApp(methods, {
+      logger,
+      clock: systemClock,
+      handlerTimeoutMs,
+      linkTimeoutMs: handlerTimeoutMs,
+    });
     const socket = new PluginSocket(mkdtempSync(join(tmpdir(), 'lanius-plugin-')), plugin);
     socket.server.listen(socket.path);
     await once(socket.server, 'listening');

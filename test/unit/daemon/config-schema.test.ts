@@ -20,7 +20,11 @@ describe('daemon/config-schema', () => {
       auth: {},
       embedded: { clientPort: 23790, peerPort: 23800, program: 'etcd' },
     });
-    expect(config.limits).to.deep.equal({ handlerTimeoutMs: 4000, drainTimeoutMs: 5000 });
+    expect(config.limits).to.deep.equal({
+      handlerTimeoutMs: 4000,
+      linkTimeoutMs: 30_000,
+      drainTimeoutMs: 5000,
+    });
     expect(config.reconcile).to.deep.equal({
       intervalSeconds: 60,
       lookGapSeconds: 2,
