@@ -16,7 +16,7 @@ export const FAILPOINTS = [
   'join.before-link',
   'join.after-link',
   'leave.after-undo',
-  'endpoint.after-link-delete',
+  'endpoint.before-link-delete',
   'release.before-commit',
   'release.after-commit',
   'pool.after-record',

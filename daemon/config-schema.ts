@@ -159,9 +159,7 @@ const limits = z.strictObject({
   handlerTimeoutMs: milliseconds.default(4000).describe('Longest time for one call of the engine.'),
   linkTimeoutMs: milliseconds
     .default(30_000)
-    .describe(
-      'The same for calls that make or delete a link: the kernel does that one at a time for the whole host.',
-    ),
+    .describe('The same for calls that make a link: the kernel does that one at a time for the whole host.'),
   drainTimeoutMs: milliseconds
     .default(5000)
     .describe('Longest wait for calls under way when the daemon stops.'),

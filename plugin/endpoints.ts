@@ -64,15 +64,22 @@ export class Endpoints {
   }
 
   /**
-   * Deletes the link and forgets the endpoint, in this order: a link that could not be deleted keeps its record, by
-   * which reconciliation finds it. Succeeds for what is gone already.
+   * Forgets the endpoint; one that is gone is forgotten already. Its link is deleted behind the reply: the kernel
+   * takes some 20 ms for that, and nothing depends on it any more (the engine has taken it down and its address away).
+   * A link that a crash or the kernel leaves standing bears our mark and no endpoint, by which reconciliation finds it.
    */
-  async delete({ EndpointID }: EndpointRequest, { deadline }: Call): Promise<void> {
+  async delete({ EndpointID }: EndpointRequest, { deadline, logger }: Call): Promise<void> {
     const { net, endpoints, holders } = this.#deps;
     holders.left(EndpointID);
-    await within(deleteLinkOf(net, EndpointID), deadline, 'deleting the link');
-    failpoint('endpoint.after-link-delete');
     await within(endpoints.delete(EndpointID), deadline, 'deleting the endpoint record');
+    failpoint('endpoint.before-link-delete');
+    deleteLinkOf(net, EndpointID).catch((err: unknown) => {
+      logger.error('the link of an endpoint that ended could not be deleted; reconciliation tries again', {
+        endpointId: EndpointID,
+        link: linkNameOf(EndpointID),
+        err,
+      });
+    });
   }
 
   async #remember(record: EndpointRecord, { deadline, logger }: Call): Promise<void> {

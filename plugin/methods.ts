@@ -18,7 +18,7 @@ export interface PluginMethod {
    * broke, without its parameters, and is refused.
    */
   readonly emptyBody: boolean;
-  /** It makes or deletes a link, for which a busy kernel takes longer than etcd may. */
+  /** It waits for a link to be made, for which a busy kernel takes longer than etcd may. */
   readonly waitsForKernel?: boolean;
   /** @throws z.ZodError if the request does not fit; DriverError */
   readonly handle: (request: unknown, call: Call) => Promise<object>;
@@ -61,9 +61,7 @@ function networkMethods(driver: NetworkDriver): [string, PluginMethod][] {
       driver.createEndpoint(request, call),
     ),
     EndpointOperInfo: method(wire.endpointRequest, () => driver.endpointOperInfo()),
-    DeleteEndpoint: method(wire.endpointRequest, (request, call) => driver.deleteEndpoint(request, call), {
-      waitsForKernel: true,
-    }),
+    DeleteEndpoint: method(wire.endpointRequest, (request, call) => driver.deleteEndpoint(request, call)),
     Join: method(wire.joinRequest, (request, call) => driver.join(request, call), { waitsForKernel: true }),
     Leave: method(wire.endpointRequest, (request) => driver.leave(request)),
     ProgramExternalConnectivity: method(wire.programRequest, () => driver.programExternalConnectivity()),

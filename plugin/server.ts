@@ -26,7 +26,7 @@ export interface PluginAppOptions {
   readonly clock: Clock;
   /** Limit of every call. */
   readonly handlerTimeoutMs: number;
-  /** Limit of the calls that make or delete a link. */
+  /** Limit of the calls that wait for a link to be made. */
   readonly linkTimeoutMs: number;
 }
 

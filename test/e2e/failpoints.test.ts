@@ -33,7 +33,7 @@ const DEEDS: Readonly<Record<Failpoint, Deed>> = {
   'join.before-link': 'docker run',
   'join.after-link': 'docker run',
   'leave.after-undo': 'docker rm',
-  'endpoint.after-link-delete': 'docker rm',
+  'endpoint.before-link-delete': 'docker rm',
   'release.before-commit': 'docker rm',
   'release.after-commit': 'docker rm',
   'pool.after-record': 'docker network create',
@@ -80,7 +80,7 @@ describe('e2e/failpoints: kill -9 between every two effects', function () {
       await onEach(lab, async (machine) => {
         await runQuick(machine, 'victim');
         await machine.stopLanius();
-        await machine.startLanius(undefined, { LANIUS_FAILPOINT: 'endpoint.after-link-delete=kill' });
+        await machine.startLanius(undefined, { LANIUS_FAILPOINT: 'endpoint.before-link-delete=kill' });
         let ended = 0;
         const removal = machine.tryDocker('rm', '-f', 'victim').finally(() => {
           ended = performance.now();

@@ -6,6 +6,7 @@ import { expect } from 'chai';
 import { randomId } from '../../core/ids.ts';
 import { parseCidr, parseIp } from '../../core/ip.ts';
 import { networkBody, PlayedEngine } from '../support/played-engine.ts';
+import { until } from '../support/poll.ts';
 import { PARENT, RealStack } from '../support/real-stack.ts';
 import { need } from '../support/require.ts';
 
@@ -18,6 +19,9 @@ describe('plugin (socket, etcd, kernel)', () => {
     const pool = { name: 'main', subnet: parseCidr('10.88.0.0/16'), gateway: parseIp('10.88.255.254') };
     stack = await RealStack.start({ configuredPools: [pool], defaultPool: 'main' });
     engine = new PlayedEngine(stack);
+  });
+  afterEach(async () => {
+    await until('the links of the test are deleted', () => stack.links().length === 0);
   });
   after(async () => stack?.stop());
 
@@ -74,7 +78,7 @@ describe('plugin (socket, etcd, kernel)', () => {
     expect(await engine.ok('NetworkDriver.EndpointOperInfo', endpoint.ids)).to.deep.equal({ Value: {} });
     expect(await engine.ok('NetworkDriver.RevokeExternalConnectivity', endpoint.ids)).to.deep.equal({});
     await endpoint.remove();
-    expect(stack.links()).to.deep.equal([]);
+    await until('the link is deleted', () => stack.links().length === 0);
     expect(stack.endpoints.list()).to.deep.equal([]);
     expect(stack.leases.list()).to.deep.equal([]);
     await network.remove();
@@ -153,7 +157,7 @@ describe('plugin (socket, etcd, kernel)', () => {
     expect(stack.namespace.link(name)).to.not.equal(undefined);
     stack.namespace.ip('link', 'set', name, 'alias', `lanius:${EndpointID}`);
     await engine.ok('NetworkDriver.DeleteEndpoint', { NetworkID: randomId(32), EndpointID });
-    expect(stack.namespace.link(name)).to.equal(undefined);
+    await until('the link is deleted', () => stack.namespace.link(name) === undefined);
   });
 
   it('does not join where the name of the link is taken, and touches nothing of it', async () => {
@@ -188,7 +192,7 @@ describe('plugin (socket, etcd, kernel)', () => {
     expect(new Set(endpoints.map(({ address }) => address)).size).to.equal(20);
     expect(stack.links()).to.have.length(20);
     await Promise.all(endpoints.map(({ remove }) => remove()));
-    expect(stack.links()).to.deep.equal([]);
+    await until('the links are deleted', () => stack.links().length === 0);
     expect(stack.leases.list()).to.deep.equal([]);
     await network.remove();
   });
