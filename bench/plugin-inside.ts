@@ -7,6 +7,7 @@ import { openSync, readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LINK_ALIAS_PREFIX } from '../core/ids.ts';
 import { parseCidr } from '../core/ip.ts';
+import type { LinkInfo } from '../net/port.ts';
 import { layoutOf } from '../store/layout.ts';
 import { checkoutFolder, distFolder } from '../test/support/checkout.ts';
 import { EtcdProcess } from '../test/support/etcd-process.ts';
@@ -37,6 +38,15 @@ async function noted(samples: Samples, live: (note: Samples['add']) => Promise<v
     total += milliseconds;
   });
   samples.add(TOTAL, total);
+}
+
+async function ownLinks(net: BareEffects['net']): Promise<LinkInfo[]> {
+  return (await net.linkList()).filter(({ alias }) => alias?.startsWith(LINK_ALIAS_PREFIX) === true);
+}
+
+async function linksGone({ net }: BareEffects): Promise<void> {
+  const none = async () => (await ownLinks(net)).length === 0;
+  await until('the links of ended endpoints are deleted', none, { intervalMs: 2 });
 }
 
 class Bench {
@@ -95,7 +105,11 @@ class Bench {
   ) {
     const times = { calls: new Samples(), effects: new Samples() };
     const all = (live: () => Promise<void>) => Promise.all(Array.from({ length: callers }, live));
-    const subject = () => all(() => noted(times.calls, (note) => engine.life(network, note)));
+    const subject = async () => {
+      await all(() => noted(times.calls, (note) => engine.life(network, note)));
+      // Links are deleted behind the reply; the reference must not meet these deletions in the kernel.
+      await linksGone(effects);
+    };
     const reference = () => all(() => noted(times.effects, (note) => effects.life(note)));
     for (let round = 0; round * callers < lives; round++) {
       for (const turn of round % 2 === 0 ? [subject, reference] : [reference, subject]) await turn();
@@ -105,7 +119,7 @@ class Bench {
 
   /** Figures of containers that left something behind would be worth nothing. */
   async #mustBeEmpty({ kv, net }: BareEffects): Promise<void> {
-    const links = (await net.linkList()).filter(({ alias }) => alias?.startsWith(LINK_ALIAS_PREFIX) === true);
+    const links = await ownLinks(net);
     // the gateway's reservation is the one that stays
     const { count } = await kv.range(
       { prefix: layoutOf('/lanius/v1/').leases(parseCidr(SUBNET)) },
