@@ -40,6 +40,9 @@ async function noted(samples: Samples, live: (note: Samples['add']) => Promise<v
   samples.add(TOTAL, total);
 }
 
+/** Longer than the kernel waits for readers (synchronize_rcu) at the end of a deletion. */
+const AFTER_DELETION_MS = 30;
+
 async function ownLinks(net: BareEffects['net']): Promise<LinkInfo[]> {
   return (await net.linkList()).filter(({ alias }) => alias?.startsWith(LINK_ALIAS_PREFIX) === true);
 }
@@ -47,6 +50,8 @@ async function ownLinks(net: BareEffects['net']): Promise<LinkInfo[]> {
 async function linksGone({ net }: BareEffects): Promise<void> {
   const none = async () => (await ownLinks(net)).length === 0;
   await until('the links of ended endpoints are deleted', none, { intervalMs: 2 });
+  // The kernel is busy with a link for a while after it is listed no more.
+  await sleep(AFTER_DELETION_MS);
 }
 
 class Bench {
