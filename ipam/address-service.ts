@@ -43,7 +43,6 @@ export interface NetworkAttachment {
   readonly subnets: readonly {
     readonly subnet: Cidr;
     readonly gateway?: IpAddress;
-    readonly auxAddresses: readonly IpAddress[];
   }[];
 }
 
@@ -66,7 +65,7 @@ export interface AddressService {
   /** Succeeds for what is not held. While etcd is away the release is written to disk and done later. */
   releaseAddress(poolId: string, address: IpAddress, deadline: Deadline): Promise<void>;
   /** Ties this host's newest fitting unattached claims to the network. @throws NotFound if there is no claim */
-  attachNetwork(attachment: NetworkAttachment, deadline: Deadline): Promise<void>;
+  attachNetwork(attachment: NetworkAttachment): Promise<void>;
   /**
    * Makes sure that this host holds the lease of an address that the engine says an endpoint has. From memory
    * in the ordinary case; if the lease is gone (freed while the engine was retrying) it is taken again.

@@ -103,7 +103,7 @@ export class Addresses implements AddressService {
     await this.#deps.leases.release(subnet, address);
   }
 
-  async attachNetwork(attachment: NetworkAttachment, _deadline: Deadline): Promise<void> {
+  async attachNetwork(attachment: NetworkAttachment): Promise<void> {
     for (const poolId of await this.#deps.claims.attach(attachment)) {
       this.#followed(poolId);
       this.#openedAt.delete(poolId);

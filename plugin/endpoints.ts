@@ -2,7 +2,8 @@
  * CreateEndpoint and DeleteEndpoint: the record that ties an endpoint to its address and MAC, and its end.
  *
  * INVARIANTS
- * - One durable write on the way of a container: the record, before the reply. The link is made in Join.
+ * - One small write on the way of a container: the record, before the reply; it must survive a kill of the daemon,
+ *   not a power cut. The link is made in Join.
  * - After a CreateEndpoint that failed the engine sends ReleaseAddress, but no DeleteEndpoint.
  * - DeleteEndpoint may come without Leave, after a reboot (link gone), or for an endpoint never heard of.
  *

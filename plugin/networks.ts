@@ -11,7 +11,7 @@ import { type Deadline, within } from '../core/deadline.ts';
 import { Conflict, DeadlineExceeded, InvalidRequest, NotFound } from '../core/errors.ts';
 import { failpoint } from '../core/failpoint.ts';
 import { shortId } from '../core/ids.ts';
-import { cidrHas, formatCidr, formatIp, type IpAddress } from '../core/ip.ts';
+import { cidrHas, formatCidr, formatIp } from '../core/ip.ts';
 import type { NetworkAttachment } from '../ipam/address-service.ts';
 import type { NetworkRecord } from '../store/host-records.ts';
 import { type NetworkOptions, parseNetworkOptions } from './options.ts';
@@ -53,7 +53,7 @@ export class Networks {
     }
     const families = attachment.subnets.map(({ subnet }) => subnet.family);
     await checkParent(this.#deps.net, record, options.vlan, families.includes(6), deadline, logger);
-    await addresses.attachNetwork(attachment, deadline);
+    await addresses.attachNetwork(attachment);
     await undoing(logger, async (undo) => {
       undo.push('the network record', () => networks.delete(record.networkId));
       await networks.put(record.networkId, record);
@@ -124,7 +124,6 @@ function genericOf(request: CreateNetworkRequest): Record<string, unknown> {
 function subnetOfData(data: IpamData): NetworkAttachment['subnets'][number] {
   const subnet = data.Pool;
   if (subnet === undefined) throw new InvalidRequest('a subnet of the network has no Pool: give it --subnet');
-  const auxAddresses: IpAddress[] = [];
   for (const [name, aux] of Object.entries(data.AuxAddresses)) {
     if (aux === undefined) continue;
     if (!cidrHas(subnet, aux.address)) {
@@ -132,7 +131,6 @@ function subnetOfData(data: IpamData): NetworkAttachment['subnets'][number] {
         `aux address ${name.slice(0, 64)}=${formatIp(aux.address)} is outside of the subnet ${formatCidr(subnet)}`,
       );
     }
-    auxAddresses.push(aux.address);
   }
   const gateway = data.Gateway?.address;
   if (gateway !== undefined && !cidrHas(subnet, gateway)) {
@@ -140,5 +138,5 @@ function subnetOfData(data: IpamData): NetworkAttachment['subnets'][number] {
       `gateway ${formatIp(gateway)} is outside of the subnet ${formatCidr(subnet)}: give another --gateway`,
     );
   }
-  return { subnet, ...(gateway === undefined ? {} : { gateway }), auxAddresses };
+  return { subnet, ...(gateway === undefined ? {} : { gateway }) };
 }

@@ -14,8 +14,6 @@
  */
 import { type Cidr, formatCidr, type IpAddress, ipFromHex, ipToHex, parseCidr } from '../core/ip.ts';
 
-export const DEFAULT_PREFIX = '/lanius/v1/';
-
 /** The pool's part of a key, e.g. `10.77.0.0-16`. */
 export function poolKeyOf(subnet: Cidr): string {
   return formatCidr(subnet).replace('/', '-');

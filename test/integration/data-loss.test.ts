@@ -23,7 +23,7 @@ describe('ipam when etcd loses what it had, or goes away for long', function () 
     host = await IpamHost.start({ etcd: etcd.host, name: 'a1' });
     poolId = (await host.addresses.requestPool({ subnet, family: 4, options: {} }, soon())).poolId;
     await host.addresses.requestAddress({ poolId, gateway: true }, soon());
-    await host.addresses.attachNetwork({ networkId: 'n', subnets: [{ subnet, auxAddresses: [] }] }, soon());
+    await host.addresses.attachNetwork({ networkId: 'n', subnets: [{ subnet }] });
   });
   afterEach(async () => {
     await host.stop();

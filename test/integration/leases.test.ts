@@ -33,13 +33,10 @@ describe('ipam/leases on a real etcd', function () {
       soon(),
     );
     await host.addresses.requestAddress({ poolId, gateway: true }, soon());
-    await host.addresses.attachNetwork(
-      {
-        networkId: `n-${host.session.host}-${subnet}`,
-        subnets: [{ subnet: parseCidr(subnet), auxAddresses: [] }],
-      },
-      soon(),
-    );
+    await host.addresses.attachNetwork({
+      networkId: `n-${host.session.host}-${subnet}`,
+      subnets: [{ subnet: parseCidr(subnet) }],
+    });
     return poolId;
   }
 
