@@ -92,12 +92,30 @@ export function answeredWithError(failure: RpcFailure, host: string, what: strin
         ...known,
         outcomeUnknown: true,
       });
+    case status.UNAVAILABLE:
+      // Only etcd's own words come from an etcd that lives; the rest is gRPC's, about a connection that broke.
+      if (!reason.startsWith('etcdserver:')) {
+        return new StoreUnavailable(`etcd at ${host} does not answer (${reason}): ${REMEDY}`, {
+          ...known,
+          outcomeUnknown: true,
+        });
+      }
+      return notCompleted(host, what, reason, known);
     default:
-      return new StoreUnavailable(`etcd at ${host} did not complete ${what} (${reason}): ${REMEDY}`, {
-        ...known,
-        outcomeUnknown: true,
-      });
+      return notCompleted(host, what, reason, known);
   }
+}
+
+function notCompleted(
+  host: string,
+  what: string,
+  reason: string,
+  options: { readonly cause: unknown },
+): StoreUnavailable {
+  return new StoreUnavailable(`etcd at ${host} did not complete ${what} (${reason}): ${REMEDY}`, {
+    ...options,
+    outcomeUnknown: true,
+  });
 }
 
 function accessRefused(

@@ -25,7 +25,13 @@ describe('e2e/etcd away, on three engines', function () {
     await everywhere((machine) => start(machine, 'keep'));
   });
   after(() => lab?.down());
-  afterEach(() => leaveNothing());
+  afterEach(async () => {
+    // Also after a failure: the next test begins with an etcd that is there.
+    await lab.etcd.thaw();
+    await lab.etcd.start();
+    await switchCable('ext', 'up');
+    await leaveNothing();
+  });
 
   /** Like Promise.all, but nothing is still running when it rejects. */
   const everywhere = async <T>(work: (machine: Machine, index: number) => Promise<T>): Promise<T[]> => {

@@ -44,7 +44,10 @@ describe('store/etcd-errors', () => {
   it('names etcd, the member and the remedy in one line', () => {
     const { message } = of(status.UNAVAILABLE, 'read ECONNRESET\n  at x');
     expect(message).to.match(
-      /^etcd at 10\.0\.0\.1:2379 did not complete KV\/txn \(read ECONNRESET at x\): check that/,
+      /^etcd at 10\.0\.0\.1:2379 does not answer \(read ECONNRESET at x\): check that/,
+    );
+    expect(of(status.UNAVAILABLE, 'etcdserver: leader changed').message).to.match(
+      /^etcd at 10\.0\.0\.1:2379 did not complete KV\/txn \(etcdserver: leader changed\): check that/,
     );
   });
 });
