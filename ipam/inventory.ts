@@ -15,8 +15,10 @@ export interface PoolInfo {
 export interface LeaseInfo {
   readonly pool: string;
   readonly address: string;
-  readonly state: 'pending' | 'bound' | 'reserved';
-  readonly role?: 'gateway' | 'aux';
+  readonly state: 'pending' | 'bound' | 'warm' | 'reserved';
+  readonly role?: 'gateway' | 'aux' | 'operator' | 'sticky';
+  /** Whose address it is, where it belongs to a name. */
+  readonly name?: string;
   readonly host: string;
   readonly endpointId?: string;
   readonly networkId?: string;

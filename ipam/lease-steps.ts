@@ -3,18 +3,42 @@
  * so their create and mod revisions are the same.
  */
 import { InternalError } from '../core/errors.ts';
-import type { Cidr, IpAddress } from '../core/ip.ts';
-import type { Compare } from '../store/kv.ts';
+import { type Cidr, formatIp, type IpAddress } from '../core/ip.ts';
+import type { Compare, Operation } from '../store/kv.ts';
 import type { Layout } from '../store/layout.ts';
-import { decode, type LeaseValue, leaseSchema } from '../store/schema.ts';
+import { decode, type LeaseValue, leaseSchema, type NameValue } from '../store/schema.ts';
 import type { Step, StepResult } from './committer.ts';
+
+/** What becomes of an address when its lease ends. */
+export type Afterwards =
+  | { readonly fate: 'free' }
+  /** Free, but others are taken first as long as the TTL lasts. */
+  | { readonly fate: 'cool'; readonly ttlId: string }
+  /** It stays reserved for its name: for as long as the TTL lasts, or for ever. */
+  | { readonly fate: 'keep'; readonly reserved: LeaseValue; readonly ttlId?: string };
 
 export interface LeaseTransactions {
   /** If the address is free Then it is ours Else read who has it. Undone by value, so only if it is this one. */
   take(value: LeaseValue): Step;
+  /** The same for a `value` with a name; if the name has no address yet. Else read the lease, then the name. */
+  takeForName(value: LeaseValue): Step;
+  /**
+   * Takes a reserved address for its name, if the reservation is as it was read. Else read the lease.
+   * @param reserved what stands there: undone by putting it back (a sticky one without its TTL, so for longer)
+   */
+  takeReserved(reserved: HeldValue, value: LeaseValue): Step;
   /** Compares what was read, so a replay or a late copy is harmless. */
-  release(seen: { readonly createRevision: number } | { readonly modRevision: number }): Step;
+  release(
+    seen: { readonly createRevision: number } | { readonly modRevision: number },
+    afterwards?: Afterwards,
+  ): Step;
   replace(modRevision: number, value: LeaseValue): Step;
+}
+
+/** A value of a lease key and the revision that it was read at. */
+export interface HeldValue {
+  readonly value: LeaseValue;
+  readonly modRevision: number;
 }
 
 export function leaseTransactions(
@@ -25,41 +49,90 @@ export function leaseTransactions(
 ): LeaseTransactions {
   const key = layout.lease(subnet, address);
   const indexKey = layout.byHostLease(host, subnet, address);
+  const get = { do: 'get', range: { key } } as const;
   const putBoth = (text: string) =>
     [
       { do: 'put', key, value: text },
       { do: 'put', key: indexKey, value: text },
     ] as const;
-  const deleteBoth = [
-    { do: 'delete', range: { key } },
-    { do: 'delete', range: { key: indexKey } },
-  ] as const;
+  const deleteIndex = { do: 'delete', range: { key: indexKey } } as const;
+  const deleteBoth = [{ do: 'delete', range: { key } }, deleteIndex] as const;
+  const nameKeyOf = (value: LeaseValue): string => layout.name(subnet, value.name ?? '');
+  const putName = (value: LeaseValue, ttl: { readonly ttlId?: string } = {}): Operation => {
+    const text: NameValue = { v: 1, address: formatIp(address) };
+    return { do: 'put', key: nameKeyOf(value), value: JSON.stringify(text), ...ttl };
+  };
+  const unchanged = (
+    seen: { readonly createRevision: number } | { readonly modRevision: number },
+  ): Compare =>
+    'createRevision' in seen
+      ? { test: 'createRevision', key, equals: seen.createRevision }
+      : { test: 'modRevision', key, equals: seen.modRevision };
+  const ending = (afterwards: Afterwards): Operation[] => {
+    switch (afterwards.fate) {
+      case 'free':
+        return [...deleteBoth];
+      case 'cool': {
+        const mark = { key: layout.cooling(subnet, address), value: JSON.stringify({ v: 1 }) };
+        return [...deleteBoth, { do: 'put', ...mark, ttlId: afterwards.ttlId }];
+      }
+      case 'keep': {
+        const { reserved, ttlId } = afterwards;
+        const ttl = ttlId === undefined ? {} : { ttlId };
+        return [
+          { do: 'put', key, value: JSON.stringify(reserved), ...ttl },
+          deleteIndex,
+          putName(reserved, ttl),
+        ];
+      }
+    }
+  };
   return {
     take: (value) => {
       const text = JSON.stringify(value);
       return {
         lockKey: key,
-        txn: {
-          compare: [{ test: 'absent', key }],
-          success: putBoth(text),
-          failure: [{ do: 'get', range: { key } }],
-        },
+        txn: { compare: [{ test: 'absent', key }], success: putBoth(text), failure: [get] },
         undo: { compare: [{ test: 'value', key, equals: text }], success: deleteBoth },
       };
     },
-    release: (seen) => {
-      const unchanged: Compare =
-        'createRevision' in seen
-          ? { test: 'createRevision', key, equals: seen.createRevision }
-          : { test: 'modRevision', key, equals: seen.modRevision };
-      return { lockKey: key, txn: { compare: [unchanged], success: deleteBoth } };
+    takeForName: (value) => {
+      const text = JSON.stringify(value);
+      const nameKey = nameKeyOf(value);
+      const deleteName = { do: 'delete', range: { key: nameKey } } as const;
+      return {
+        lockKey: key,
+        txn: {
+          compare: [
+            { test: 'absent', key },
+            { test: 'absent', key: nameKey },
+          ],
+          success: [...putBoth(text), putName(value)],
+          failure: [get, { do: 'get', range: { key: nameKey } }],
+        },
+        undo: { compare: [{ test: 'value', key, equals: text }], success: [...deleteBoth, deleteName] },
+      };
     },
+    takeReserved: (reserved, value) => {
+      const text = JSON.stringify(value);
+      const back = { fate: 'keep', reserved: reserved.value } as const;
+      return {
+        lockKey: key,
+        txn: {
+          compare: [unchanged(reserved)],
+          success: [...putBoth(text), putName(value)],
+          failure: [get],
+        },
+        undo: { compare: [{ test: 'value', key, equals: text }], success: ending(back) },
+      };
+    },
+    release: (seen, afterwards = { fate: 'free' }) => ({
+      lockKey: key,
+      txn: { compare: [unchanged(seen)], success: ending(afterwards) },
+    }),
     replace: (modRevision, value) => ({
       lockKey: key,
-      txn: {
-        compare: [{ test: 'modRevision', key, equals: modRevision }],
-        success: putBoth(JSON.stringify(value)),
-      },
+      txn: { compare: [unchanged({ modRevision })], success: putBoth(JSON.stringify(value)) },
     }),
   };
 }
@@ -82,10 +155,16 @@ export function existingLease(
 
 /** For people: who has an address. */
 export function holderText(value: LeaseValue): string {
-  if (value.state === 'reserved')
-    return `it is reserved as ${value.role === 'gateway' ? 'gateway' : 'auxiliary address'} of a network`;
+  if (value.state === 'reserved') return reservedText(value);
   const who =
     value.containerName ??
     (value.endpointId === undefined ? 'a container' : `endpoint ${value.endpointId.slice(0, 12)}`);
+  if (value.state === 'warm') return `host ${value.host} has it in stock`;
   return `${who} on host ${value.host} has it`;
+}
+
+function reservedText({ role, name }: LeaseValue): string {
+  if (role === 'operator') return `it is reserved for "${name}"`;
+  if (role === 'sticky') return `it is kept for the container name "${name}"`;
+  return `it is reserved as ${role === 'gateway' ? 'gateway' : 'auxiliary address'} of a network`;
 }

@@ -67,6 +67,7 @@ export function rangeRequestOf(range: KeyRange, options: RangeOptions = {}): IRa
     count_only: options.countOnly ?? false,
     limit: options.limit ?? 0,
     serializable: options.serializable ?? false,
+    revision: options.revision ?? 0,
   };
 }
 

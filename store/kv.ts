@@ -28,6 +28,8 @@ export interface RangeOptions extends CallOptions {
   readonly limit?: number;
   /** Answer from the member's own data, maybe stale: cheaper, for hints only. */
   readonly serializable?: boolean;
+  /** As it was at that revision. @throws StoreUnavailable if it is compacted away */
+  readonly revision?: number;
 }
 
 export interface RangeResult {

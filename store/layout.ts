@@ -1,14 +1,19 @@
 /**
  * Where everything lies in etcd. One place, so that an operator with etcdctl and the code agree.
  *
- *   <prefix>pools/<pool>                       the pool: subnet, gateway
+ *   <prefix>pools/<pool>                       the pool: subnet, gateway, what an operator set
  *   <prefix>poolset                            counter; every change of the set of pools compares and bumps it
  *   <prefix>uses/<pool>/<host>                 a host has networks on the pool
- *   <prefix>leases/<pool>/<address>            the lease (or the reservation of a gateway or aux address)
+ *   <prefix>leases/<pool>/<address>            the lease, or the reservation of the address
+ *   <prefix>names/<pool>/<name>                which address a sticky name or a reservation has
+ *   <prefix>cooling/<pool>/<address>           a released address rests (TTL); a wish, no lock
  *   <prefix>holds/<pool>/<address>/<host>      a host's networks need that gateway or aux address
  *   <prefix>hosts/<host>                       who this host is, for ever
  *   <prefix>by-host/<host>/<pool>/<address>    the host's leases again, so that a start reads one range
  *   <prefix>sessions/<host>                    the living daemon (TTL); its mod revision is the fence
+ *   <prefix>dead/<host>                        a host with leases and no daemon, noticed
+ *   <prefix>dead-wait/<host>                   its grace period (TTL): over when this is gone
+ *   <prefix>sweeper                            the daemon that looks for dead hosts (TTL)
  *
  * <pool> is the subnet with `/` as `-`; <address> is hex of fixed width, so that key order = address order.
  */
@@ -36,15 +41,24 @@ export interface Layout {
   leases(subnet: Cidr): string;
   lease(subnet: Cidr, address: IpAddress): string;
   holds(subnet: Cidr, address: IpAddress): string;
+  names(subnet: Cidr): string;
+  /** @param name container name or operator's key: letters, digits, `_.-` */
+  name(subnet: Cidr, name: string): string;
+  coolings(subnet: Cidr): string;
+  cooling(subnet: Cidr, address: IpAddress): string;
   hold(subnet: Cidr, address: IpAddress, host: string): string;
   holdsOfPool(subnet: Cidr): string;
   /** Address of a hold key. @throws InvalidRequest for any other key */
   addressOfHold(key: string): IpAddress;
   host(host: string): string;
   session(host: string): string;
+  readonly deads: string;
+  dead(host: string): string;
+  deadWait(host: string): string;
+  readonly sweeper: string;
   byHost(host: string): string;
   byHostLease(host: string, subnet: Cidr, address: IpAddress): string;
-  /** Pool and address of a lease key or a by-host key. @throws InvalidRequest for any other key */
+  /** Pool and address of a lease, cooling or by-host key. @throws InvalidRequest for any other key */
   addressOf(key: string): { readonly subnet: Cidr; readonly address: IpAddress };
 }
 
@@ -62,11 +76,19 @@ export function layoutOf(prefix: string): Layout {
     leases: (subnet) => at('leases', poolKeyOf(subnet), ''),
     lease: (subnet, address) => at('leases', poolKeyOf(subnet), ipToHex(address)),
     holds: (subnet, address) => at('holds', poolKeyOf(subnet), ipToHex(address), ''),
+    names: (subnet) => at('names', poolKeyOf(subnet), ''),
+    name: (subnet, name) => at('names', poolKeyOf(subnet), name),
+    coolings: (subnet) => at('cooling', poolKeyOf(subnet), ''),
+    cooling: (subnet, address) => at('cooling', poolKeyOf(subnet), ipToHex(address)),
     hold: (subnet, address, host) => at('holds', poolKeyOf(subnet), ipToHex(address), host),
     holdsOfPool: (subnet) => at('holds', poolKeyOf(subnet), ''),
     addressOfHold: (key) => ipFromHex(key.split('/').at(-2) ?? ''),
     host: (host) => at('hosts', host),
     session: (host) => at('sessions', host),
+    deads: at('dead/'),
+    dead: (host) => at('dead', host),
+    deadWait: (host) => at('dead-wait', host),
+    sweeper: at('sweeper'),
     byHost: (host) => at('by-host', host, ''),
     byHostLease: (host, subnet, address) => at('by-host', host, poolKeyOf(subnet), ipToHex(address)),
     addressOf: (key) => {

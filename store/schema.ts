@@ -8,22 +8,75 @@ import { InternalError } from '../core/errors.ts';
 const ip = z.string();
 const time = z.number().int().describe('milliseconds since the epoch, for people only');
 
+const range = z.object({ first: ip, last: ip }).describe('inclusive');
+/** Labels that a host must have, all of them. */
+const hostSelector = z.record(z.string(), z.string());
+
+/** A part of a pool with users of its own. */
+export const poolRangeSchema = range.extend({
+  /** For `--ipam-opt range=NAME`. */
+  name: z.string().optional(),
+  /** Hosts that may take from it; absent: all. */
+  hosts: hostSelector.optional(),
+  /** Container names that may take from it, with `*`; absent: all. Known from engine 29 on. */
+  containers: z.string().optional(),
+  /** Only by name, reservation or `--ip`. */
+  select: z.literal('none').optional(),
+});
+export type PoolRangeValue = z.infer<typeof poolRangeSchema>;
+
 export const poolSchema = z.object({
   v: z.literal(1),
   subnet: z.string(),
   gateway: ip.optional(),
-  /** Who made it: the host whose `docker network create` came first. */
+  /** Who made it: the host whose `docker network create` came first, or where an operator made it. */
   madeBy: z.string(),
   at: time,
+  /** An operator's pool: it stays when nobody uses it. Absent: made by a `docker network create`. */
+  name: z.string().optional(),
+  /** Networks on the pool are in this VLAN. */
+  vlan: z.number().int().optional(),
+  /** Where addresses are taken from; absent: the whole subnet. */
+  ranges: z.array(poolRangeSchema).optional(),
+  /** Never given out automatically. */
+  excludes: z.array(range).optional(),
+  /** Who gets the pool without naming it: `none`, or hosts with these labels; absent: nobody is preferred. */
+  select: z.union([z.literal('none'), hostSelector]).optional(),
+  /** Where a selector does not fit, what is free elsewhere may be taken. */
+  borrow: z.boolean().optional(),
+  quotaPerHost: z.number().int().optional(),
+  /** How long a released address rests. */
+  coolingSeconds: z.number().int().optional(),
+  /** An address follows its container's name. */
+  sticky: z.boolean().optional(),
+  /** How long a sticky address is kept for its name after its release. */
+  keepSeconds: z.number().int().optional(),
+  /** First two bytes of the MACs, instead of the configured ones. */
+  macPrefix: z.string().optional(),
+  /** For networks and containers that say nothing of their own. */
+  defaults: z
+    .object({ netIn: z.string().optional(), netOut: z.string().optional(), arp: z.string().optional() })
+    .optional(),
 });
 export type PoolValue = z.infer<typeof poolSchema>;
 
 export const leaseSchema = z.object({
   v: z.literal(1),
-  /** pending: asked for, not yet seen running; bound: an endpoint has it; reserved: a gateway or aux address. */
-  state: z.enum(['pending', 'bound', 'reserved']),
-  role: z.enum(['gateway', 'aux']).optional(),
-  /** The host that holds it; for reserved addresses the first that asked. */
+  /**
+   * pending: asked for, not yet seen running; bound: an endpoint has it; warm: a host has it in stock;
+   * reserved: nobody's for now (`role` says for what), and in no host's index.
+   */
+  state: z.enum(['pending', 'bound', 'warm', 'reserved']),
+  /**
+   * gateway, aux: for networks. operator, sticky: the address belongs to `name`; also on a lease that is in use, and
+   * then it becomes reserved again with its release.
+   */
+  role: z.enum(['gateway', 'aux', 'operator', 'sticky']).optional(),
+  /** Container name, or an operator's key. */
+  name: z.string().optional(),
+  /** sticky: how long it stays reserved after its release (a TTL of etcd); absent: for ever. */
+  keepSeconds: z.number().int().optional(),
+  /** The host that holds it; for reserved addresses the last that had it, or the first that asked. */
   host: z.string(),
   /** `<instance>.<number>`: the request that made it, so that a lost answer can be recognised as ours. */
   request: z.string(),
@@ -36,6 +89,14 @@ export const leaseSchema = z.object({
   macAddress: z.string().optional(),
 });
 export type LeaseValue = z.infer<typeof leaseSchema>;
+
+/** Which address a name has in a pool; written in the same transaction as that lease. */
+export const nameSchema = z.object({ v: z.literal(1), address: ip });
+export type NameValue = z.infer<typeof nameSchema>;
+
+/** A host that holds leases and has no living daemon; gone as soon as one lives again. */
+export const deadSchema = z.object({ v: z.literal(1), since: time, noticedBy: z.string() });
+export type DeadValue = z.infer<typeof deadSchema>;
 
 export const sessionSchema = z.object({
   v: z.literal(1),
@@ -56,6 +117,8 @@ export const hostSchema = z.object({
   machineId: z.string(),
   hostname: z.string(),
   version: z.string(),
+  /** From `host.labels` of its configuration. */
+  labels: z.record(z.string(), z.string()).optional(),
   firstSeenAt: time,
 });
 export type HostValue = z.infer<typeof hostSchema>;
