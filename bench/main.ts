@@ -7,13 +7,22 @@ import { execFileSync } from 'node:child_process';
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { checkoutFolder } from '../test/support/checkout.ts';
+import { allocBenchmark } from './alloc.ts';
 import type { Benchmark } from './benchmark.ts';
 import { pluginBenchmark } from './plugin.ts';
+import { reconcileBenchmark } from './reconcile.ts';
 import { exitStatus, jsonLine, type Report, reportOf, sentenceOf } from './report.ts';
 import { record, writeBenchmarksDoc } from './results-folder.ts';
 import { runBenchmark } from './run.ts';
+import { scaleBenchmark } from './scale.ts';
 
-const benchmarks: readonly Benchmark[] = [runBenchmark, pluginBenchmark];
+const benchmarks: readonly Benchmark[] = [
+  runBenchmark,
+  pluginBenchmark,
+  allocBenchmark,
+  reconcileBenchmark,
+  scaleBenchmark,
+];
 
 const HELP = `npm run bench -- NAME [--quick] [--record] [--help]
 

@@ -76,6 +76,26 @@ export class StopwatchEngine {
     await timed('IpamDriver.ReleaseAddress', { PoolID: poolId, Address: String(Address).split('/')[0] });
   }
 
+  /** The pool of a network; not timed. @returns its id */
+  async requestPool(subnet: string): Promise<string> {
+    const asked = { AddressSpace: 'lanius', Pool: subnet, SubPool: '', Options: {}, V6: false };
+    return String((await this.#call('IpamDriver.RequestPool', asked))['PoolID']);
+  }
+
+  /** An address and its release. @returns milliseconds until the address was there */
+  async lease(poolId: string): Promise<number> {
+    const start = performance.now();
+    const { Address } = await this.#call('IpamDriver.RequestAddress', {
+      PoolID: poolId,
+      Address: '',
+      Options: null,
+    });
+    const ms = performance.now() - start;
+    const address = String(Address).split('/')[0];
+    await this.#call('IpamDriver.ReleaseAddress', { PoolID: poolId, Address: address });
+    return ms;
+  }
+
   close(): void {
     this.#agent.destroy();
   }

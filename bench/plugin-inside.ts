@@ -2,16 +2,15 @@
  * The program inside the namespaces that plugin.ts makes, as PID 1 of them: starts etcd and the daemon, lets containers
  * live, and prints its results as JSON. Its end is the end of everything it started.
  */
-import { execFileSync, spawn } from 'node:child_process';
-import { openSync, readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LINK_ALIAS_PREFIX } from '../core/ids.ts';
 import { parseCidr } from '../core/ip.ts';
 import type { LinkInfo } from '../net/port.ts';
 import { layoutOf } from '../store/layout.ts';
-import { checkoutFolder, distFolder } from '../test/support/checkout.ts';
 import { EtcdProcess } from '../test/support/etcd-process.ts';
 import { until } from '../test/support/poll.ts';
+import { BenchDaemon } from './bench-daemon.ts';
+import { ip, programInside } from './namespaces.ts';
 import { type BenchNetwork, StopwatchEngine } from './plugin-engine.ts';
 import { callDurations } from './plugin-log.ts';
 import { BareEffects, REFERENCES } from './plugin-reference.ts';
@@ -57,23 +56,23 @@ async function linksGone({ net }: BareEffects): Promise<void> {
 class Bench {
   readonly #options: InsideOptions;
   readonly #etcd: EtcdProcess;
-  readonly #log: string;
-  readonly #socket: string;
+  readonly #daemon: BenchDaemon;
 
-  private constructor(options: InsideOptions, etcd: EtcdProcess) {
+  private constructor(options: InsideOptions, etcd: EtcdProcess, daemon: BenchDaemon) {
     this.#options = options;
     this.#etcd = etcd;
-    this.#log = `${options.folder}/daemon.log`;
-    this.#socket = `${options.folder}/lanius.sock`;
+    this.#daemon = daemon;
   }
 
   static async start(options: InsideOptions): Promise<Bench> {
-    ip('link', 'set', 'lo', 'up');
     ip('link', 'add', PARENT, 'type', 'veth', 'peer', 'name', 'up1');
     for (const link of [PARENT, 'up1']) ip('link', 'set', link, 'up');
-    const bench = new Bench(options, await EtcdProcess.start());
-    await bench.#startDaemon();
-    return bench;
+    const etcd = await EtcdProcess.start();
+    const daemon = BenchDaemon.start({ folder: options.folder, host: 'bench', etcd: etcd.host });
+    await daemon.serving();
+    // its session and its first link request
+    await sleep(500);
+    return new Bench(options, etcd, daemon);
   }
 
   async measure(): Promise<Result[]> {
@@ -83,15 +82,15 @@ class Bench {
       folder: this.#options.folder,
       parent: PARENT,
     });
-    const engine = new StopwatchEngine(this.#socket, Math.max(...callers));
+    const engine = new StopwatchEngine(this.#daemon.socket, Math.max(...callers));
     const network = await engine.createNetwork(SUBNET, PARENT);
     await this.#lives(Math.ceil(this.#options.lives / 5), 4, engine, network, effects);
     const results: Result[] = [];
     for (const count of callers) {
       process.stderr.write(`${this.#options.lives} containers, ${count} at a time\n`);
-      const logged = readFileSync(this.#log, 'utf8').length;
+      const logged = this.#daemon.log().length;
       const times = await this.#lives(this.#options.lives, count, engine, network, effects);
-      const inside = callDurations(readFileSync(this.#log, 'utf8').slice(logged));
+      const inside = callDurations(this.#daemon.log().slice(logged));
       results.push(...resultsOf(count, times.calls, times.effects, inside));
     }
     await this.#mustBeEmpty(effects);
@@ -133,30 +132,6 @@ class Bench {
     if (links.length > 0 || count !== 1) {
       throw new Error(`the containers left ${links.length} links and ${count - 1} leases behind`);
     }
-  }
-
-  async #startDaemon(): Promise<void> {
-    const { folder } = this.#options;
-    const config = {
-      host: { name: 'bench' },
-      docker: { socket: `${folder}/no-engine.sock`, pluginSocket: this.#socket },
-      admin: { socket: `${folder}/admin.sock` },
-      state: { dir: `${folder}/state` },
-      etcd: { hosts: [`http://${this.#etcd.host}`] },
-    };
-    writeFileSync(`${folder}/config.json`, JSON.stringify(config));
-    const words = ['--enable-source-maps', `${checkoutFolder}/bin/lanius`, 'daemon'];
-    const log = openSync(this.#log, 'a');
-    const daemon = spawn('node', [...words, '--config', `${folder}/config.json`], {
-      stdio: ['ignore', log, log],
-      env: { ...process.env, LANIUS_DIST: distFolder },
-    });
-    const text = () => readFileSync(this.#log, 'utf8');
-    const serving = () => daemon.exitCode !== null || text().includes('"msg":"the daemon serves"');
-    await until('the daemon serves', serving, { timeoutMs: 20_000 });
-    if (daemon.exitCode !== null) throw new Error(`the daemon ended: ${text()}`);
-    // its session and its first link request
-    await sleep(500);
   }
 }
 
@@ -201,19 +176,4 @@ function resultsOf(callers: number, calls: Samples, effects: Samples, inside: Sa
   });
 }
 
-function ip(...words: readonly string[]): void {
-  execFileSync('ip', words, { stdio: ['ignore', 'ignore', 'inherit'] });
-}
-
-// PID 1 gets no default signal handling; and its end kills all that it started
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1));
-process.stdin.on('end', () => process.exit(1)).resume();
-try {
-  const bench = await Bench.start(JSON.parse(process.argv[2] ?? '') as InsideOptions);
-  const results = await bench.measure();
-  await new Promise((resolve) => process.stdout.write(`${JSON.stringify(results)}\n`, resolve));
-  process.exit(0);
-} catch (error) {
-  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  process.exit(1);
-}
+await programInside<InsideOptions>(async (options) => (await Bench.start(options)).measure());

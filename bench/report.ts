@@ -14,7 +14,7 @@ export interface Result {
   readonly reference?: { readonly what: string; readonly value: number };
   /** value / reference. */
   readonly ratio?: number;
-  /** On the ratio if there is one, else on the value: `<= 1.10`; null = for information. */
+  /** On the ratio if there is one, else on the value: `<= 1.10`, `>= 3.00`; null = for information. */
   readonly limit: string | null;
   readonly ok: boolean;
 }
@@ -45,13 +45,17 @@ export interface Measurement {
   readonly value: number;
   readonly unit: string;
   readonly reference?: { readonly what: string; readonly value: number };
-  /** Largest good ratio, or value if there is no reference; none = for information. */
+  /** Largest good ratio, or value if there is no reference; without this and `atLeast`: for information. */
   readonly atMost?: number;
+  /** Smallest good one; not together with `atMost`. */
+  readonly atLeast?: number;
 }
 
 /** Judges one measurement; figures get four significant digits, but the judgement is made before. */
-export function resultOf({ id, what, value, unit, reference, atMost }: Measurement): Result {
+export function resultOf(measurement: Measurement): Result {
+  const { id, what, value, unit, reference, atMost, atLeast } = measurement;
   const ratio = reference === undefined ? undefined : value / reference.value;
+  const judged = ratio ?? value;
   return {
     id,
     what,
@@ -60,10 +64,18 @@ export function resultOf({ id, what, value, unit, reference, atMost }: Measureme
     ...(reference === undefined || ratio === undefined
       ? {}
       : { reference: { ...reference, value: significant(reference.value) }, ratio: significant(ratio) }),
-    limit: atMost === undefined ? null : `<= ${atMost.toFixed(2)}`,
+    limit: limitText(measurement),
     // a figure that is none (NaN) is not good
-    ok: atMost === undefined ? Number.isFinite(value) : (ratio ?? value) <= atMost,
+    ok:
+      Number.isFinite(value) &&
+      !(atMost !== undefined && !(judged <= atMost)) &&
+      !(atLeast !== undefined && !(judged >= atLeast)),
   };
+}
+
+function limitText({ atMost, atLeast }: Measurement): string | null {
+  if (atMost !== undefined) return `<= ${atMost.toFixed(2)}`;
+  return atLeast === undefined ? null : `>= ${atLeast.toFixed(2)}`;
 }
 
 /** @throws RangeError if there are no results, or two with one id */

@@ -6,7 +6,7 @@
  */
 import { request } from 'node:http';
 import { DriverError, type ErrorCode, InternalError } from '../core/errors.ts';
-import { errorReply } from '../plugin/wire/admin.ts';
+import { errorReply, STALE_HEADER } from '../plugin/wire/admin.ts';
 
 /** Reconciliation takes two looks some seconds apart; everything else is far faster. */
 const TIMEOUT_MS = 60_000;
@@ -20,9 +20,12 @@ export class DaemonUnreachable extends DriverError {
 
 export class AdminClient {
   readonly socketPath: string;
+  readonly #onNote: (text: string) => void;
 
-  constructor(socketPath: string) {
+  /** @param onNote what the daemon says beside an answer: that it is from memory */
+  constructor(socketPath: string, onNote: (text: string) => void = () => {}) {
     this.socketPath = socketPath;
+    this.#onNote = onNote;
   }
 
   /**
@@ -61,6 +64,8 @@ export class AdminClient {
       const call = request(
         { socketPath, path, method, headers, timeout: TIMEOUT_MS, agent: false },
         (response) => {
+          const note = response.headers[STALE_HEADER.toLowerCase()];
+          if (typeof note === 'string') this.#onNote(note);
           let text = '';
           response.setEncoding('utf8');
           response.on('data', (chunk: string) => {

@@ -33,6 +33,11 @@ export class Output {
     this.#streams.out(printed.endsWith('\n') ? printed : `${printed}\n`);
   }
 
+  /** Beside the answer, on stderr: that it is old, or how far the work is. */
+  note(text: string): void {
+    this.#streams.err(`${text}\n`);
+  }
+
   complain(text: string): void {
     this.#streams.err(`lanius: ${text}\n`);
   }

@@ -1,7 +1,7 @@
 /** The command line, understood: which command with which options, a help text, or what is wrong with it. */
 import { parseArgs } from 'node:util';
 import { suggestion } from '../core/nearest.ts';
-import type { Command, CommandInput, OptionSpec } from './command.ts';
+import type { Command, CommandInput, OptionSpec, OptionValue } from './command.ts';
 import { commands, otherPrograms } from './commands/all.ts';
 import { commandHelp, GLOBAL_OPTIONS, groupHelp, groups, mainHelp } from './help.ts';
 import { OUTPUT_FORMATS, type OutputFormat } from './output.ts';
@@ -63,25 +63,27 @@ function withHelpWord(words: readonly string[]): Parsed {
 function parseCommand(command: Command, argv: readonly string[]): Parsed {
   const specs = { ...command.options, ...GLOBAL_OPTIONS };
   const help = `lanius ${command.words.join(' ')} --help`;
-  const options: Record<string, string | boolean | undefined> = {};
+  const options: Record<string, OptionValue | undefined> = {};
   const positionals: string[] = [];
   for (const token of tokensOf(argv, specs)) {
     if (token.kind === 'positional') positionals.push(token.value);
     if (token.kind !== 'option') continue;
-    const spec = specs[token.name];
+    const { name, spec, isRemoval } = meantBy(token, specs);
     if (spec === undefined) {
-      const names = Object.keys(specs).map((name) => `--${name}`);
+      const names = Object.keys(specs).map((known) => `--${known}`);
       return wrong(`unknown option ${token.rawName}${suggestion(token.rawName, names, '')}`, help);
     }
-    if (spec.type === 'boolean' && token.value !== undefined)
+    if ((spec.type === 'boolean' || isRemoval) && (token.value ?? '') !== '')
       return wrong(`${token.rawName} takes no value`, help);
-    if (spec.type === 'string' && (token.value ?? '') === '')
-      return wrong(`${token.rawName} needs a value`, help);
-    options[token.name] = token.value ?? true;
+    if (isRemoval) options[name] = nothingOf(spec);
+    else if (spec.type === 'boolean') options[name] = true;
+    else if ((token.value ?? '') === '') return wrong(`${token.rawName} needs a value`, help);
+    else options[name] = withValue(spec, options[name], token.value ?? '');
   }
   const given = positionals.slice(command.words.length);
   const missing = command.positionals[given.length];
-  if (missing !== undefined) return wrong(`${command.words.join(' ')} needs ${missing}`, help);
+  if (missing !== undefined && !missing.startsWith('['))
+    return wrong(`${command.words.join(' ')} needs ${missing}`, help);
   const extra = given[command.positionals.length];
   if (extra !== undefined) return wrong(`unexpected argument "${extra}"`, help);
   const format = options['output'] ?? 'table';
@@ -90,6 +92,29 @@ function parseCommand(command: Command, argv: readonly string[]): Parsed {
   }
   const socket = typeof options['socket'] === 'string' ? options['socket'] : undefined;
   return { kind: 'run', command, input: { positionals: given, options }, format, socket };
+}
+
+/** `--no-NAME` and `--NAME ''` take away what may be taken away. */
+function meantBy(
+  { name, value }: { readonly name: string; readonly value?: string | undefined },
+  specs: Readonly<Record<string, OptionSpec>>,
+): { readonly name: string; readonly spec: OptionSpec | undefined; readonly isRemoval: boolean } {
+  const spec = specs[name];
+  if (spec !== undefined) return { name, spec, isRemoval: spec.removable === true && value === '' };
+  const removed = name.startsWith('no-') ? specs[name.slice(3)] : undefined;
+  return removed?.removable === true
+    ? { name: name.slice(3), spec: removed, isRemoval: true }
+    : { name, spec: undefined, isRemoval: false };
+}
+
+function nothingOf(spec: OptionSpec): OptionValue {
+  if (spec.type === 'boolean') return false;
+  return spec.multiple === true ? [] : '';
+}
+
+function withValue(spec: OptionSpec, earlier: OptionValue | undefined, value: string): OptionValue {
+  if (spec.multiple !== true) return value;
+  return typeof earlier === 'object' ? [...earlier, value] : [value];
 }
 
 /** Not strict: parseArgs would throw at the first unknown option, without a suggestion. */

@@ -7,22 +7,199 @@
  */
 import { writeSync } from 'node:fs';
 
-/** Every failpoint there is; a test walks this list. */
-export const FAILPOINTS = [
-  'lease.before-commit',
-  'lease.after-commit',
-  'endpoint.before-record',
-  'endpoint.after-record',
-  'join.before-link',
-  'join.after-link',
-  'leave.after-undo',
-  'endpoint.before-link-delete',
-  'release.before-commit',
-  'release.after-commit',
-  'pool.after-record',
-  'network.after-record',
-] as const;
-export type Failpoint = (typeof FAILPOINTS)[number];
+/** What docs/failpoints.md says of a point. */
+export interface FailpointNote {
+  /** The command that passes it. */
+  readonly passedBy: string;
+  /** Effects before it, and those that a crash there prevents. */
+  readonly done: string;
+  readonly notDone: string;
+  /** What comes of the command, and who repairs the rest. */
+  readonly outcome: string;
+}
+
+/** Every failpoint there is; the walk of test/e2e/failpoints.test.ts needs a scenario for each. */
+export const FAILPOINTS = {
+  'lease.before-commit': {
+    passedBy: 'docker run',
+    done: 'an address was guessed',
+    notDone: 'the lease in etcd',
+    outcome: 'The run fails; nothing was made.',
+  },
+  'lease.after-commit': {
+    passedBy: 'docker run',
+    done: 'the lease, *pending*',
+    notDone: 'the engine has not heard the address',
+    outcome:
+      'The run fails. Reconciliation frees the lease: no endpoint has it, and another process asked for it.',
+  },
+  'session.before-bump': {
+    passedBy: 'docker run, while etcd is away',
+    done: 'the lease was sent; whether etcd has it is not known',
+    notDone: 'the fence that keeps it from being executed later',
+    outcome:
+      'The run fails. The next start takes the session, which fences the lease off; if it stands already, reconciliation frees it.',
+  },
+  'session.after-bump': {
+    passedBy: 'docker run, while etcd is away',
+    done: 'the lease was sent, and fenced off',
+    notDone: 'whether it stands is not known, and it is not undone',
+    outcome: 'The run fails. If the lease stands, reconciliation frees it.',
+  },
+  'warm.before-bind': {
+    passedBy: 'docker run, with `ipam.warmStock`',
+    done: 'the engine was given an address of the stock, from memory',
+    notDone: 'in etcd its lease is still *warm*',
+    outcome:
+      'The run goes on if the daemon is back soon; else it fails, and the engine sends ReleaseAddress. Reconciliation keeps a warm lease of an earlier process for its time of grace, then frees it; if a container has it, it is bound.',
+  },
+  'endpoint.before-record': {
+    passedBy: 'docker run',
+    done: 'the lease; CreateEndpoint found it held',
+    notDone: "the endpoint's record",
+    outcome: 'The run fails; the engine sends ReleaseAddress, which frees the lease.',
+  },
+  'endpoint.after-record': {
+    passedBy: 'docker run',
+    done: 'lease and record',
+    notDone: 'the engine has not heard the MAC',
+    outcome:
+      'The run fails; ReleaseAddress frees the lease. No DeleteEndpoint follows: reconciliation deletes the record.',
+  },
+  'join.before-link': {
+    passedBy: 'docker run',
+    done: 'lease and record',
+    notDone: 'the link',
+    outcome: 'The run fails; DeleteEndpoint and ReleaseAddress take back the rest.',
+  },
+  'join.after-link': {
+    passedBy: 'docker run',
+    done: "the link, in the host's namespace",
+    notDone: "perhaps the sandbox key on disk; the engine has not heard the link's name",
+    outcome:
+      "The run fails; DeleteEndpoint deletes the link, which bears the endpoint's mark. Otherwise reconciliation does.",
+  },
+  'leave.after-undo': {
+    passedBy: 'docker rm',
+    done: "the holder's watch has ended, in memory",
+    notDone: 'nothing outside',
+    outcome: 'The removal succeeds; DeleteEndpoint and ReleaseAddress follow.',
+  },
+  'endpoint.before-link-delete': {
+    passedBy: 'docker rm',
+    done: 'the record is deleted',
+    notDone: 'the link is still there',
+    outcome:
+      'The removal succeeds; ReleaseAddress frees the lease, reconciliation deletes the link by its mark.',
+  },
+  'release.before-commit': {
+    passedBy: 'docker rm',
+    done: 'link and record are deleted',
+    notDone: 'the lease still stands',
+    outcome: 'The removal succeeds; the engine never asks again. Reconciliation frees the lease.',
+  },
+  'release.after-grant': {
+    passedBy: 'docker rm',
+    done: 'a TTL in etcd, on which the address is to rest or to be kept for its name',
+    notDone: 'the lease still stands, and nothing hangs on the TTL',
+    outcome:
+      'The removal succeeds; the engine never asks again. Reconciliation frees the lease; the TTL ends by itself.',
+  },
+  'release.after-commit': {
+    passedBy: 'docker rm',
+    done: 'the lease is freed',
+    notDone: 'the engine has not heard it',
+    outcome: 'The removal succeeds; the repeated release finds nothing to do.',
+  },
+  'release.after-record': {
+    passedBy: 'docker rm, while etcd is away',
+    done: 'the release is on disk',
+    notDone: 'the lease still stands; the engine has not heard of success',
+    outcome: 'The removal succeeds; the next start frees the lease as soon as etcd answers.',
+  },
+  'reconcile.after-endpoint': {
+    passedBy: 'lanius reconcile',
+    done: 'the record of an endpoint that is gone is deleted',
+    notDone: 'its lease still stands',
+    outcome: 'The next start frees the lease: no endpoint has it.',
+  },
+  'reconcile.before-adopt': {
+    passedBy: 'lanius reconcile',
+    done: 'two looks saw a living endpoint whose lease etcd has lost',
+    notDone: 'the lease',
+    outcome: 'The next start takes the lease again, with the same address.',
+  },
+  'forget.between-batches': {
+    passedBy: 'lanius host forget',
+    done: 'some of the leases of a dead host are freed',
+    notDone: 'the others, and its registration',
+    outcome: 'The command fails. It frees the rest when it is given again, on any host.',
+  },
+  'pool.before-record': {
+    passedBy: 'docker network create',
+    done: "the pool and the host's use of it in etcd",
+    notDone: 'the claim on disk',
+    outcome:
+      'The creation fails and can be repeated at once. Reconciliation ends a use for which there is no claim.',
+  },
+  'pool.after-record': {
+    passedBy: 'docker network create',
+    done: "the host's use of the pool in etcd, the claim on disk",
+    notDone: 'the engine has not heard the PoolID',
+    outcome:
+      'The creation fails and can be repeated at once. Reconciliation deletes the claim after its time of grace.',
+  },
+  'gateway.before-note': {
+    passedBy: 'docker network create',
+    done: 'the gateway is reserved in etcd',
+    notDone: 'the pool does not name it as its gateway',
+    outcome:
+      'The creation fails and can be repeated at once. Reconciliation ends a reservation that no claim holds.',
+  },
+  'gateway.before-record': {
+    passedBy: 'docker network create',
+    done: 'the gateway is reserved in etcd, and the pool names it',
+    notDone: 'that the claim holds it, on disk',
+    outcome:
+      'The creation fails and can be repeated at once. Reconciliation ends a reservation that no claim holds.',
+  },
+  'network.before-record': {
+    passedBy: 'docker network create',
+    done: 'the claim is tied to the network',
+    notDone: "the network's record",
+    outcome:
+      'The creation fails and can be repeated at once; the engine releases gateway and pool, or reconciliation does.',
+  },
+  'network.after-record': {
+    passedBy: 'docker network create',
+    done: "the claim is tied to the network, the network's record is on disk",
+    notDone: 'the engine has not heard of success',
+    outcome:
+      'The creation fails and can be repeated at once; the engine releases gateway and pool. Reconciliation deletes the record.',
+  },
+  'gateway.before-unreserve': {
+    passedBy: 'docker network rm',
+    done: 'the claim holds the gateway no longer, on disk',
+    notDone: 'its reservation in etcd still stands',
+    outcome: 'The removal succeeds; reconciliation ends a reservation that no claim holds.',
+  },
+  'pool.before-leave': {
+    passedBy: 'docker network rm',
+    done: "the claim's record is deleted",
+    notDone: "etcd still has the host's use of the pool, and the pool",
+    outcome: 'The removal succeeds; reconciliation ends the use, and the pool with its last user.',
+  },
+  'pool.before-remove': {
+    passedBy: 'docker network rm',
+    done: 'etcd has no use of the pool any more',
+    notDone: 'the pool is still there, and what is kept in it',
+    outcome: 'The removal succeeds; the next reconciliation, of any host, removes a pool that nobody uses.',
+  },
+} as const satisfies Readonly<Record<string, FailpointNote>>;
+export type Failpoint = keyof typeof FAILPOINTS;
+
+/** In the order in which a container's life passes them. */
+export const FAILPOINT_NAMES = Object.keys(FAILPOINTS) as readonly Failpoint[];
 
 const armed = parse(process.env['LANIUS_FAILPOINT'] ?? '');
 
@@ -44,9 +221,9 @@ function parse(text: string): Map<string, number> {
   const points = new Map<string, number>();
   for (const part of text.split(',').filter((p) => p !== '')) {
     const match = /^([a-z.-]+)(?:@(\d+))?=kill$/.exec(part);
-    if (match?.[1] === undefined || !(FAILPOINTS as readonly string[]).includes(match[1])) {
+    if (match?.[1] === undefined || !Object.hasOwn(FAILPOINTS, match[1])) {
       throw new Error(
-        `LANIUS_FAILPOINT: "${part}" is not one of ${FAILPOINTS.map((f) => `${f}=kill`).join(', ')}`,
+        `LANIUS_FAILPOINT: "${part}" is not one of ${FAILPOINT_NAMES.map((f) => `${f}=kill`).join(', ')}`,
       );
     }
     points.set(match[1], Number(match[2] ?? 1));

@@ -47,8 +47,10 @@ export function parseIp(text: string): IpAddress {
 
 /** Canonical text: dotted decimal, or RFC 5952. */
 export function formatIp(address: IpAddress): string {
-  const bytes = bigintToBytes(address.value, widthOf(address.family) / 8);
-  return address.family === 4 ? new ipaddr.IPv4(bytes).toString() : new ipaddr.IPv6(bytes).toRFC5952String();
+  if (address.family === 6) return new ipaddr.IPv6(bigintToBytes(address.value, 16)).toRFC5952String();
+  // Often, for keys of the store.
+  const bits = Number(address.value);
+  return `${bits >>> 24}.${(bits >>> 16) & 255}.${(bits >>> 8) & 255}.${bits & 255}`;
 }
 
 /**

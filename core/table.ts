@@ -10,7 +10,10 @@ const GAP = '  ';
  */
 export function formatTable(headings: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [headings, ...rows.map((row) => row.map((cell) => (cell === '' ? '-' : cell)))];
-  const widths = headings.map((_, column) => Math.max(...lines.map((line) => (line[column] ?? '').length)));
+  const widths = headings.map((_, column) =>
+    // Not Math.max(...all): a list may have more lines than a call may have arguments.
+    lines.reduce((width, line) => Math.max(width, (line[column] ?? '').length), 0),
+  );
   return lines
     .map((line) => line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(GAP))
     .map((line) => `${line.trimEnd()}\n`)

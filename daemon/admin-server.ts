@@ -4,12 +4,12 @@
  * Must not: decide anything; be put on anything but a unix socket that only root can open, since there is no
  * login.
  */
-import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
-import type { z } from 'zod';
+import express, { type ErrorRequestHandler, type Express } from 'express';
 import { Conflict, type ErrorCode, InvalidRequest, NotFound, toDriverError } from '../core/errors.ts';
 import { cidrHas, parseCidr, parseIp } from '../core/ip.ts';
 import type { Logger } from '../core/log.ts';
-import type { Inventory, Reconciling } from '../ipam/inventory.ts';
+import type { Forgetting, Inventory, KnownHere, Reconciling, Reserving } from '../ipam/inventory.ts';
+import type { PoolAdministration } from '../ipam/pool-admin.ts';
 import {
   ADMIN_PATHS,
   type DoctorReport,
@@ -20,10 +20,21 @@ import {
   releaseRequest,
   type VersionInfo,
 } from '../plugin/wire/admin.ts';
+import { addHostRoutes } from './admin-hosts.ts';
+import { addPoolRoutes } from './admin-pools.ts';
+import { addReservationRoutes } from './admin-reservations.ts';
+import { answer, answerList, answerOrKnown, shaped } from './admin-route.ts';
+import { addStoreRoutes, type StoreRoutesDependencies } from './admin-store.ts';
 
 export interface AdminDependencies {
   readonly version: VersionInfo;
   readonly inventory: Inventory;
+  /** Answers while etcd does not. */
+  readonly known?: KnownHere;
+  readonly poolAdmin?: PoolAdministration;
+  readonly reservations?: Reserving;
+  readonly forgetting?: Forgetting;
+  readonly store?: Omit<StoreRoutesDependencies, 'logger'>;
   readonly reconciler: Reconciling;
   readonly networks: () => readonly NetworkInfo[];
   readonly doctor: () => Promise<DoctorReport>;
@@ -46,9 +57,10 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
 /** @returns an express application, to be put on the admin socket by daemon/listen.ts */
 export function createAdminApp(deps: AdminDependencies): Express {
   const logger = deps.logger.child({ component: 'admin' });
-  const { inventory, reconciler } = deps;
+  const { inventory, known, reconciler } = deps;
   const app = express();
   app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
+  if (deps.store !== undefined) addStoreRoutes(app, { ...deps.store, logger });
   app.use(express.json({ type: () => true, strict: true }));
 
   app.get(
@@ -57,11 +69,14 @@ export function createAdminApp(deps: AdminDependencies): Express {
   );
   app.get(
     ADMIN_PATHS.pools,
-    answer(() => inventory.pools()),
+    answerOrKnown(() => inventory.pools(), known && (() => known.pools())),
   );
   app.get(
     ADMIN_PATHS.leases,
-    answer(({ query }) => inventory.leases(shaped(leasesQuery, query))),
+    answerList(
+      ({ query }) => inventory.leases(shaped(leasesQuery, query)),
+      known && (({ query }) => known.leases(shaped(leasesQuery, query))),
+    ),
   );
   app.get(
     ADMIN_PATHS.hosts,
@@ -95,31 +110,15 @@ export function createAdminApp(deps: AdminDependencies): Express {
     answer(({ body }) => reconciler.run('operator', shaped(reconcileRequest, body))),
   );
 
+  if (deps.poolAdmin !== undefined) addPoolRoutes(app, deps.poolAdmin, logger);
+  if (deps.reservations !== undefined) addReservationRoutes(app, deps.reservations, logger);
+  if (deps.forgetting !== undefined) addHostRoutes(app, deps.forgetting, logger);
+
   app.use(() => {
     throw new NotFound('no such path: is the lanius command newer than the daemon?');
   });
   app.use(failure(logger));
   return app;
-}
-
-/** A handler whose result, awaited, is the answer. */
-function answer(
-  work: (request: { readonly query: unknown; readonly body: unknown }) => unknown,
-): RequestHandler {
-  return async (request, response) => {
-    response.json(await work({ query: request.query, body: request.body }));
-  };
-}
-
-/** @throws InvalidRequest that names the field */
-function shaped<T>(schema: z.ZodType<T>, value: unknown): T {
-  const parsed = schema.safeParse(value ?? {});
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  const field = issue?.path.join('.') ?? '';
-  throw new InvalidRequest(
-    `${field === '' ? 'the request' : field}: ${issue?.message ?? 'has the wrong shape'}`,
-  );
 }
 
 /** @throws NotFound or Conflict if not exactly one pool's subnet holds the address */

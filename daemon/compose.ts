@@ -9,16 +9,31 @@ import { parseCidr, parseIp } from '../core/ip.ts';
 import type { Logger } from '../core/log.ts';
 import { DockerEngine } from '../engine/docker-engine.ts';
 import { Addresses } from '../ipam/addresses.ts';
+import { Fates } from '../ipam/afterwards.ts';
 import { ClaimBook } from '../ipam/claim-book.ts';
 import { Committer } from '../ipam/committer.ts';
 import { EtcdInventory } from '../ipam/etcd-inventory.ts';
+import { fullnessOf } from '../ipam/fullness.ts';
 import { Holders } from '../ipam/holders.ts';
+import { HostForgetting } from '../ipam/host-forgetting.ts';
+import { HostSweeper } from '../ipam/host-sweeper.ts';
+import { KnownHere } from '../ipam/known-here.ts';
 import { Leases } from '../ipam/leases.ts';
 import { parseMacPrefix } from '../ipam/mac.ts';
+import { OwnIndex } from '../ipam/own-index.ts';
+import { PoolAdmin } from '../ipam/pool-admin.ts';
+import { PoolBook } from '../ipam/pool-book.ts';
 import { Pools } from '../ipam/pools.ts';
 import { Reconciler } from '../ipam/reconciler.ts';
+import { Reservations } from '../ipam/reservations.ts';
 import { Session } from '../ipam/session.ts';
+import { StoreChecker } from '../ipam/store-checker.ts';
+import { exportStore } from '../ipam/store-export.ts';
+import { StoreImport } from '../ipam/store-import.ts';
+import { StoreRepair } from '../ipam/store-repair.ts';
+import { TtlBuckets } from '../ipam/ttl-buckets.ts';
 import { usersOf } from '../ipam/usage.ts';
+import { WarmStock } from '../ipam/warm-stock.ts';
 import { KernelLinks } from '../net/links.ts';
 import { IpamDriver } from '../plugin/ipam-driver.ts';
 import { pluginMethods } from '../plugin/methods.ts';
@@ -27,7 +42,7 @@ import { createPluginApp } from '../plugin/server.ts';
 import { EmbeddedEtcd } from '../store/embedded-etcd.ts';
 import { EtcdKv } from '../store/etcd-kv.ts';
 import { RECORD_KINDS } from '../store/host-records.ts';
-import { layoutOf } from '../store/layout.ts';
+import { type Layout, layoutOf } from '../store/layout.ts';
 import { RecordStore } from '../store/records.ts';
 import { createAdminApp } from './admin-server.ts';
 import type { Config } from './config-schema.ts';
@@ -66,31 +81,66 @@ export function compose(
 
   const layout = layoutOf(config.etcd.prefix);
   const session = new Session(
-    { ...identity, ttlSeconds: config.session.ttlSeconds },
-    { kv, layout, clock, logger, onSuperseded },
+    { ...identity, labels: config.host.labels, ttlSeconds: config.session.ttlSeconds },
+    {
+      kv,
+      layout,
+      clock,
+      logger,
+      onSuperseded,
+      onStoreChanged: (reason) => {
+        warmStock?.forget();
+        reconciler.storeChanged(reason);
+      },
+    },
   );
   const committer = new Committer({}, { kv, session, logger });
+  const book = new PoolBook({ coolingSeconds: config.ipam.coolingSeconds }, { kv, layout, logger });
   const leases = new Leases(identity, {
     kv,
     layout,
     committer,
     releases,
+    policies: book,
     clock,
     random: Math.random,
     logger,
   });
-  const pools = new Pools(identity, { kv, layout, committer, clock });
+  const pools = new Pools(identity, { kv, layout, committer, book, clock });
   const claimBook = new ClaimBook({ pools, claims, clock, logger });
-  const addresses = new Addresses(addressesOptions(config), { leases, pools, claims: claimBook, clock });
+  const warmStock = warmStockOf(config, { leases, session, kv, layout, logger });
+  const warm = warmStock === undefined ? {} : { warmStock };
+  const addresses = new Addresses(addressesOptions(config), {
+    leases,
+    pools,
+    book,
+    claims: claimBook,
+    clock,
+    ...warm,
+  });
   const holders = new Holders({ engine, addresses, logger });
-  const reconciler = new Reconciler(
+  const ownIndex = new OwnIndex({ host }, { kv, layout, logger });
+  const reconciler: Reconciler = new Reconciler(
     {
       instance,
       lookGapMs: config.reconcile.lookGapSeconds * 1000,
       graceMs: config.reconcile.pendingGraceSeconds * 1000,
       intervalMs: config.reconcile.intervalSeconds * 1000,
     },
-    { leases, claimBook, networks, endpoints, claims, engine, net, clock, logger },
+    {
+      ownIndex,
+      committer,
+      leases,
+      claimBook,
+      networks,
+      endpoints,
+      claims,
+      engine,
+      net,
+      clock,
+      logger,
+      ...warm,
+    },
   );
 
   const networkDriver = new NetworkDriver(
@@ -116,6 +166,7 @@ export function compose(
     {
       pluginSocket: config.docker.pluginSocket,
       stateDir,
+      storeKey: layout.poolset,
       reconcileIntervalSeconds: config.reconcile.intervalSeconds,
     },
     { net, engine, store: kv, session, reconciler, networks: networkList, clock },
@@ -125,13 +176,35 @@ export function compose(
     layout,
     leases,
     clock,
+    logger,
     host,
     usersOf: (...where) => usersOf(engine, ...where),
   });
+  const reservations = new Reservations(identity, { kv, layout, committer, clock });
+  const fates = new Fates({ policies: book, ttls: new TtlBuckets({ kv, clock }), clock, logger });
+  const forgetting = new HostForgetting({ kv, layout, committer, pools, fates });
+  const sweeper = new HostSweeper(
+    { host, instance, graceSeconds: config.reconcile.deadHostGraceSeconds },
+    { kv, layout, committer, forgetting, clock, logger },
+  );
+  const { configuredPools } = addressesOptions(config);
+  const poolAdmin = new PoolAdmin({ host, configuredPools }, { kv, layout, committer, book, clock });
+  const checker = new StoreChecker({ kv, layout, clock });
   const admin = createAdminApp({
     version: { version: identity.version, node: process.version, host },
     inventory,
+    known: new KnownHere({ leases, pools: book }),
+    reservations,
+    forgetting,
+    store: {
+      checker,
+      repair: new StoreRepair({ kv, checker, committer, clock, logger }),
+      exported: () => exportStore({ kv, layout, clock, version: identity.version }),
+      importing: () => new StoreImport({ kv, layout, committer, clock }),
+      spoolDir: stateDir,
+    },
     reconciler,
+    poolAdmin,
     networks: networkList,
     doctor: () => doctor.examine(),
     logger,
@@ -144,9 +217,12 @@ export function compose(
     engine,
     session,
     committer,
+    book,
     leases,
+    warmStock,
     holders,
     reconciler,
+    sweeper,
     plugin,
     admin,
   };
@@ -163,7 +239,30 @@ function etcdOptions({ etcd }: Config): ConstructorParameters<typeof EtcdKv>[0] 
   return { hosts, timeoutMs: etcd.timeoutMs, ...tls, ...auth };
 }
 
-function addressesOptions({ ipam }: Config): ConstructorParameters<typeof Addresses>[0] {
+/** None by default. With a grace period for dead hosts it is given out only as long as this one cannot count as dead. */
+function warmStockOf(
+  { ipam, reconcile }: Config,
+  deps: {
+    readonly leases: Leases;
+    readonly session: Session;
+    readonly kv: EtcdKv;
+    readonly layout: Layout;
+    readonly logger: Logger;
+  },
+): WarmStock | undefined {
+  if (ipam.warmStock === 0) return undefined;
+  const { leases, session, logger } = deps;
+  const graceMs = reconcile.deadHostGraceSeconds * 1000;
+  const mayGiveOut = (): boolean =>
+    graceMs === 0 || clock.now() - (session.provenAtMs ?? Number.NEGATIVE_INFINITY) < graceMs;
+  return new WarmStock(
+    { size: ipam.warmStock, idleMs: ipam.warmIdleSeconds * 1000 },
+    { leases, fullness: fullnessOf(deps, Math.random), mayGiveOut, clock, logger },
+  );
+}
+
+function addressesOptions({ host, ipam }: Config): ConstructorParameters<typeof Addresses>[0] {
+  const { labels } = host;
   const configuredPools = ipam.pools.map(({ name, subnet, range, gateway }) => ({
     name,
     subnet: parseCidr(subnet),
@@ -172,5 +271,5 @@ function addressesOptions({ ipam }: Config): ConstructorParameters<typeof Addres
   }));
   const only = configuredPools.length === 1 ? configuredPools[0]?.name : undefined;
   const defaultPool = ipam.defaultPool ?? only;
-  return { configuredPools, ...(defaultPool === undefined ? {} : { defaultPool }) };
+  return { configuredPools, labels, ...(defaultPool === undefined ? {} : { defaultPool }) };
 }

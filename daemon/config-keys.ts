@@ -53,8 +53,8 @@ export function nodeAt(path: readonly PropertyKey[]): SchemaNode | undefined {
 }
 
 /**
- * The value that a flag or a variable means: numbers are read as numbers, lists as `a,b` or as JSON, lists of
- * objects as JSON.
+ * The value that a flag or a variable means: numbers are read as numbers, lists as `a,b` or as JSON, maps as `a=1,b=2`
+ * or as JSON, lists of objects as JSON.
  * @throws InvalidRequest that says what is expected
  */
 export function readText(key: ConfigKey, text: string): unknown {
@@ -63,6 +63,7 @@ export function readText(key: ConfigKey, text: string): unknown {
     if (!/^-?\d+$/.test(text)) throw new InvalidRequest(`"${text}" is not a number`);
     return Number(text);
   }
+  if (type === 'object') return text.startsWith('{') ? readJson(text) : readMap(text);
   if (type !== 'array') return text;
   if (text.startsWith('[')) return readJson(text);
   if (items?.type !== 'string') throw new InvalidRequest('must be a JSON list, like [{"name":"x"}]');
@@ -70,6 +71,17 @@ export function readText(key: ConfigKey, text: string): unknown {
     .split(',')
     .map((part) => part.trim())
     .filter((part) => part !== '');
+}
+
+function readMap(text: string): unknown {
+  const pairs = text.split(',').filter((part) => part.trim() !== '');
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const [, key, value] = /^\s*([^=]+)=(.*?)\s*$/.exec(pair) ?? [];
+      if (key === undefined) throw new InvalidRequest(`"${pair}" is not of the form KEY=VALUE`);
+      return [key, value];
+    }),
+  );
 }
 
 function readJson(text: string): unknown {

@@ -16,12 +16,30 @@ const keyPart = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/, 'may hold letters, digits, dots, dashes and underscores');
 
+/** `name`, `container` and `select` are words of a range beside its labels. */
+const labelKey = z
+  .string()
+  .regex(
+    /^(?!(name|container|select)$)[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/,
+    'may hold letters, digits, dots, dashes and underscores, and must not be name, container or select',
+  );
+
 const host = z.strictObject({
   name: keyPart
     .exactOptional()
     .describe(
       'Name of this host in etcd; default: the hostname. It must be unique among all hosts that share the etcd, ' +
         'and must not change while the host holds addresses.',
+    ),
+  labels: z
+    .record(
+      labelKey,
+      z.string().regex(/^[A-Za-z0-9._-]{1,63}$/, 'may hold letters, digits, dots, dashes and underscores'),
+    )
+    .default({})
+    .describe(
+      'What this host is, for the selectors of pools and ranges, e.g. {"rack":"r1"}. As a variable or flag: JSON, or ' +
+        'rack=r1,zone=b.',
     ),
 });
 
@@ -124,6 +142,29 @@ const ipam = z
       .describe(
         'Pool of networks that name neither subnet nor pool; default: the only one, if there is one.',
       ),
+    coolingSeconds: z
+      .number()
+      .int()
+      .min(0)
+      .max(604_800)
+      .default(30)
+      .describe(
+        'How long a released address rests before another container gets it, where the pool says nothing. Where no other ' +
+          'address is free it is given out earlier.',
+      ),
+    warmStock: z
+      .number()
+      .int()
+      .min(0)
+      .max(256)
+      .default(0)
+      .describe(
+        'Addresses of each pool in use here that this host leases ahead, so that a container is given one from memory, ' +
+          'also while etcd is away. At most a tenth of what is free; given back when the pool is short. 0: none.',
+      ),
+    warmIdleSeconds: seconds
+      .default(600)
+      .describe('The stock of a pool is given back when no container asked for this long.'),
   })
   .check(({ value, issues }) => {
     const complain = (where: PropertyKey[], message: string): void => {
@@ -153,6 +194,18 @@ const reconcile = z.strictObject({
   pendingGraceSeconds: seconds
     .default(60)
     .describe('An address that was asked for but is not seen in use is kept at least this long.'),
+  deadHostGraceSeconds: z
+    .number()
+    .int()
+    .min(0)
+    .max(31_536_000)
+    .default(0)
+    .describe(
+      'When the daemon of a host has been dead for this long, the addresses of that host are freed. 0: never, and ' +
+        'that is the safe choice, for containers go on without the daemon and would share their addresses with ' +
+        'others. Set it only where a host without a daemon is surely off, above the longest time that etcd or ' +
+        'the network may be away, and the same on all hosts.',
+    ),
 });
 
 const limits = z.strictObject({
@@ -205,7 +258,7 @@ export const configSchema = z.strictObject({
 
 type Parsed = z.infer<typeof configSchema>;
 /** The settings in force, every default filled in. */
-export type Config = Omit<Parsed, 'host'> & { readonly host: { readonly name: string } };
+export type Config = Omit<Parsed, 'host'> & { readonly host: Parsed['host'] & { readonly name: string } };
 
 /** A text that `parse` takes; its complaint is the message. */
 function parsed(parse: (text: string) => unknown): z.ZodString {

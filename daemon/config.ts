@@ -151,7 +151,7 @@ class Draft {
     if (!parsed.success) this.#problems.push(...parsed.error.issues.flatMap((issue) => this.#explain(issue)));
     if (this.#problems.length > 0 || !parsed.success) throw new InvalidConfig(this.#problems);
     const sources = configKeys.map(({ path }) => [path, this.#sources.get(path) ?? 'default'] as const);
-    const host = { name: parsed.data.host.name ?? hostname };
+    const host = { ...parsed.data.host, name: parsed.data.host.name ?? hostname };
     return { config: { ...parsed.data, host }, sources: new Map(sources) };
   }
 
@@ -163,7 +163,9 @@ class Draft {
       );
     }
     const path = textOf(issue.path);
-    const source = [...this.#sources].find(([key]) => path === key || path.startsWith(`${key}[`))?.[1];
+    const source = [...this.#sources].find(
+      ([key]) => path === key || path.startsWith(`${key}[`) || path.startsWith(`${key}.`),
+    )?.[1];
     const given = valueAt(this.#values, issue.path);
     const shown = given === undefined || isObject(given) ? '' : `${JSON.stringify(given)} `;
     return [
@@ -182,6 +184,7 @@ function reasonOf(issue: z.core.$ZodIssue, shown: string): string {
   if (issue.code === 'invalid_value') return `${shown}is not one of ${issue.values.join(', ')}`;
   if (issue.code === 'too_small') return `${shown}is less than ${issue.minimum}`;
   if (issue.code === 'too_big') return `${shown}is more than ${issue.maximum}`;
+  if (issue.code === 'invalid_key') return issue.issues[0]?.message ?? issue.message;
   const quoted = shown !== '' && issue.message.startsWith(shown.trim());
   return quoted ? issue.message : `${shown}${issue.message}`;
 }

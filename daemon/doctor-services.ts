@@ -87,6 +87,44 @@ export async function checkStore(store: Pick<KvPort, 'status'>, timeoutMs: numbe
   }
 }
 
+/** A history that is longer than this was not compacted for a long time. In revisions, each a change of etcd. */
+const LONG_HISTORY = 200_000;
+/** Below this an etcd is too young to tell. */
+const YOUNG = 250_000;
+
+/**
+ * Does etcd still have an old revision? Then nobody compacts its history, and it grows until the quota stops all writes.
+ * @param key that the daemon may read
+ */
+export async function checkCompaction(
+  store: Pick<KvPort, 'status' | 'range'>,
+  key: string,
+  timeoutMs: number,
+): Promise<DoctorCheck[]> {
+  const check = 'etcd compaction';
+  // An etcd that does not answer is told of by checkStore.
+  const status = await store.status({ timeoutMs }).catch(() => undefined);
+  if (status === undefined) return [];
+  const { revision, dbSizeBytes } = status;
+  if (revision <= YOUNG) return [];
+  const old = { revision: revision - LONG_HISTORY, countOnly: true, timeoutMs };
+  const kept = await store.range({ key }, old).then(
+    () => true,
+    () => false,
+  );
+  if (!kept) return [{ check, status: 'ok', finding: 'old history is compacted away' }];
+  const megabytes = Math.ceil(dbSizeBytes / 1_000_000);
+  return [
+    {
+      check,
+      status: 'warn',
+      finding: `the last ${LONG_HISTORY} changes are all kept (database of ${megabytes} MB): nothing seems to compact etcd, which fills up`,
+      remedy:
+        'start etcd with --auto-compaction-mode=periodic --auto-compaction-retention=10m; what is there: etcdctl compact, etcdctl defrag',
+    },
+  ];
+}
+
 const activateReply = z.object({ Implements: z.array(z.string()) });
 
 /** Asks as dockerd would: POST /Plugin.Activate without a body. */

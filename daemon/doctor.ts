@@ -13,11 +13,13 @@ import type { DoctorCheck, DoctorReport, NetworkInfo } from '../plugin/wire/admi
 import type { KvPort } from '../store/kv.ts';
 import { checkKernel, checkParents, checkPrivileges } from './doctor-kernel.ts';
 import { checkReconciliation, checkSession, checkStateDir } from './doctor-self.ts';
-import { checkEngine, checkPluginSocket, checkStore } from './doctor-services.ts';
+import { checkCompaction, checkEngine, checkPluginSocket, checkStore } from './doctor-services.ts';
 
 export interface DoctorOptions {
   readonly pluginSocket: string;
   readonly stateDir: string;
+  /** A key in etcd that the daemon may read. */
+  readonly storeKey: string;
   readonly reconcileIntervalSeconds: number;
   /** For each check. Default 3000. */
   readonly checkTimeoutMs?: number;
@@ -26,7 +28,7 @@ export interface DoctorOptions {
 export interface DoctorDependencies {
   readonly net: Pick<NetPort, 'probe' | 'linkGet'>;
   readonly engine: Pick<EnginePort, 'version'>;
-  readonly store: Pick<KvPort, 'status'>;
+  readonly store: Pick<KvPort, 'status' | 'range'>;
   readonly session: { readonly held: boolean };
   readonly reconciler: Pick<Reconciling, 'last'>;
   readonly networks: () => readonly NetworkInfo[];
@@ -45,7 +47,13 @@ export class Doctor {
   /** Never rejects; takes a little longer than one check's limit at most. */
   async examine(): Promise<DoctorReport> {
     const { net, engine, store, session, reconciler, networks, clock } = this.#deps;
-    const { pluginSocket, stateDir, reconcileIntervalSeconds, checkTimeoutMs = 3000 } = this.#options;
+    const {
+      pluginSocket,
+      stateDir,
+      storeKey,
+      reconcileIntervalSeconds,
+      checkTimeoutMs = 3000,
+    } = this.#options;
     const features = net.probe();
     const checks = await Promise.all([
       this.#limited('kernel', async () => checkKernel(await features)),
@@ -53,6 +61,7 @@ export class Doctor {
       this.#limited('parents', () => checkParents(networks(), net)),
       this.#limited('engine', () => checkEngine(engine, checkTimeoutMs)),
       this.#limited('etcd', () => checkStore(store, checkTimeoutMs)),
+      this.#limited('etcd compaction', () => checkCompaction(store, storeKey, checkTimeoutMs / 2)),
       this.#limited('plugin socket', () => checkPluginSocket(pluginSocket, checkTimeoutMs)),
       this.#limited('session', async () => checkSession(session.held)),
       this.#limited('reconciliation', async () =>

@@ -91,12 +91,16 @@ function endsOf(daemon: Daemon, drainTimeoutMs: number): End[] {
     () => daemon.net.close(),
     async () => daemon.kv.close(),
     () => daemon.session.stop(),
+    () => daemon.book.close(),
     async () => {
       // A reconciliation under way fails at its next step, and keeps what it has not done.
       daemon.committer.close();
       await atMost(drainTimeoutMs, daemon.reconciler.close());
     },
     async () => daemon.holders.close(),
+    // While the session still holds and the committer still sends.
+    () => atMost(drainTimeoutMs, daemon.warmStock?.close() ?? Promise.resolve()),
+    () => atMost(drainTimeoutMs, daemon.sweeper.close()),
   ];
 }
 
@@ -105,9 +109,16 @@ async function openStore(daemon: Daemon): Promise<void> {
   await daemon.embedded?.start();
   await daemon.session.start();
   daemon.committer.pump();
+  daemon.sweeper.start();
+  await untilDone(() => daemon.book.load());
+  await untilDone(() => daemon.leases.load());
+}
+
+/** Again and again while etcd is away. @throws what does not pass by itself */
+async function untilDone(work: () => Promise<void>): Promise<void> {
   for (;;) {
     try {
-      await daemon.leases.load();
+      await work();
       return;
     } catch (error) {
       if (!toDriverError(error).retryable) throw error;

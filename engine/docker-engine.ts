@@ -15,6 +15,8 @@ import { followEngine } from './follow-engine.ts';
 import type { EngineContainer, EngineEvents, EngineNetwork, EnginePort } from './port.ts';
 
 const INSPECTIONS_AT_ONCE = 8;
+/** Drivers of the networks that an engine makes at each start and lets nobody remove. @see moby daemon/daemon_unix.go initNetworkController() */
+const OF_EVERY_ENGINE = ['host', 'null'];
 
 export interface DockerEngineOptions {
   /** Path of the engine's API socket. */
@@ -41,7 +43,14 @@ export class DockerEngine implements EnginePort {
 
   /** The list carries no endpoints, so each network of ours is inspected, some at a time; each has `timeoutMs`. */
   async networks(timeoutMs: number): Promise<EngineNetwork[]> {
-    const list = (await this.#get('/networks', z.array(networkReply), timeoutMs)) ?? [];
+    const list = await this.#list('/networks', networkReply, timeoutMs);
+    // An engine without these is not done starting, or is not what it seems; that ours are missing then means nothing.
+    if (!list.some(({ Driver }) => OF_EVERY_ENGINE.includes(Driver))) {
+      throw new EngineUnavailable(
+        `the Docker Engine API at ${this.#options.socketPath} shows not even the networks "host" and "none": ` +
+          'is dockerd still starting?',
+      );
+    }
     const ours = list.filter(
       ({ Driver, IPAM }) => Driver === this.#options.driverName || IPAM?.Driver === this.#options.driverName,
     );
@@ -63,12 +72,21 @@ export class DockerEngine implements EnginePort {
   }
 
   async containers(timeoutMs: number): Promise<EngineContainer[]> {
-    const reply = await this.#get('/containers/json?all=1', z.array(containerReply), timeoutMs);
-    return (reply ?? []).map(toContainer);
+    const list = await this.#list('/containers/json?all=1', containerReply, timeoutMs);
+    return list.map(toContainer);
   }
 
   follow(events: EngineEvents): { close(): void } {
     return followEngine(this.#http, events, this.#logger);
+  }
+
+  /** "Not found" is no empty list. */
+  async #list<T>(path: string, schema: z.ZodType<T>, timeoutMs: number): Promise<T[]> {
+    const reply = await this.#get(path, z.array(schema), timeoutMs);
+    if (reply !== undefined) return reply;
+    throw new EngineUnavailable(
+      `the Docker Engine API at ${this.#options.socketPath} does not know GET ${path}: does dockerd listen there?`,
+    );
   }
 
   async #get<T>(path: string, schema: z.ZodType<T>, timeoutMs: number): Promise<T | undefined> {

@@ -6,19 +6,27 @@
  */
 import type { Deadline } from '../core/deadline.ts';
 import type { Cidr, IpAddress, IpFamily } from '../core/ip.ts';
+import type { MacPrefix } from './mac.ts';
 
 export interface PoolRequest {
-  /** `--subnet`; absent = choose the configured default pool. Host bits are cleared already. */
+  /** `--subnet`; absent = choose the pool for this host. Host bits are cleared already. */
   readonly subnet?: Cidr;
   /** `--ip-range`, inside the subnet. */
   readonly range?: Cidr;
   readonly family: IpFamily;
-  /** `--ipam-opt`, keys checked already; `pool` = name of a configured pool. */
-  readonly options: { readonly pool?: string };
+  /** `--ipam-opt`, keys checked already. */
+  readonly options: {
+    /** Name of an operator's or a configured pool. */
+    readonly pool?: string;
+    /** Name of a range of the pool. */
+    readonly range?: string;
+    /** Addresses follow container names; absent = as the pool says. */
+    readonly sticky?: boolean;
+  };
 }
 
 export interface PoolGrant {
-  /** `<subnet>[,<range>]#<n>`: stable over restarts; n counts the claims of this host on that pool and range. */
+  /** Stable over restarts; ipam/claims.ts says what is in it. */
   readonly poolId: string;
   readonly subnet: Cidr;
 }
@@ -36,6 +44,16 @@ export interface AddressRequest {
 export interface AddressGrant {
   readonly address: IpAddress;
   readonly prefixLength: number;
+}
+
+/** What the network driver needs to know of a pool. */
+export interface PoolSettings {
+  /** For people: its name, or its subnet. */
+  readonly title: string;
+  /** Every network on the pool is in this VLAN. */
+  readonly vlan?: number;
+  /** Instead of the configured one. */
+  readonly macPrefix?: MacPrefix;
 }
 
 export interface NetworkAttachment {
@@ -72,6 +90,8 @@ export interface AddressService {
    * @throws Conflict if somebody else has it, also if that is another endpoint of this host
    */
   confirmLease(subnet: Cidr, address: IpAddress, endpointId: string, deadline: Deadline): Promise<void>;
+  /** From memory; waits only while the pools have not been read yet. @throws StoreUnavailable within the deadline */
+  poolSettings(subnet: Cidr, deadline: Deadline): Promise<PoolSettings>;
   /** Queues the holder to be written to the lease; returns at once, failures are logged and retried. */
   noteHolder(subnet: Cidr, address: IpAddress, holder: LeaseHolder): void;
 }

@@ -8,7 +8,7 @@
  */
 import type { Clock } from '../core/clock.ts';
 import type { Deadline } from '../core/deadline.ts';
-import { Conflict, InvalidRequest } from '../core/errors.ts';
+import { InvalidRequest } from '../core/errors.ts';
 import {
   type Cidr,
   cidrContains,
@@ -17,9 +17,11 @@ import {
   formatIp,
   type IpAddress,
   parseCidr,
+  parseIp,
   rangeHas,
   usableRange,
 } from '../core/ip.ts';
+import type { ClaimRecord } from '../store/host-records.ts';
 import type {
   AddressGrant,
   AddressRequest,
@@ -28,69 +30,89 @@ import type {
   NetworkAttachment,
   PoolGrant,
   PoolRequest,
+  PoolSettings,
 } from './address-service.ts';
 import type { ClaimBook } from './claim-book.ts';
-import { choiceRange, isPoolId, parsePoolId } from './claims.ts';
-import { type ConfiguredPool, chooseConfiguredPool } from './configured-pools.ts';
+import { isPoolId, parsePoolId } from './claims.ts';
+import type { ConfiguredPool } from './configured-pools.ts';
 import type { Leases } from './leases.ts';
+import { LoopGuard } from './loop-guard.ts';
+import { parseMacPrefix } from './mac.ts';
+import type { PoolBook } from './pool-book.ts';
+import { choosePool } from './pool-choice.ts';
+import { choiceFor, type Labels, nameOf } from './pool-policy.ts';
 import type { Pools } from './pools.ts';
-
-/** The engine's loop asks again at once; a pool of which nothing was heard for longer was forgotten by it. */
-const LOOP_MS = 5000;
+import type { WarmStock } from './warm-stock.ts';
 
 export interface AddressesOptions {
   readonly configuredPools: readonly ConfiguredPool[];
   readonly defaultPool?: string;
+  /** `host.labels` */
+  readonly labels?: Labels;
   /** How long after RequestPool a claim counts as opening, if no CreateNetwork comes, in milliseconds. */
   readonly openingMs?: number;
+  /** @see LoopGuardOptions.waitMs; default 1000 */
+  readonly loopWaitMs?: number;
 }
 
 export interface AddressesDependencies {
   readonly leases: Leases;
   readonly pools: Pools;
+  readonly book: PoolBook;
   readonly claims: ClaimBook;
   readonly clock: Clock;
+  /** Absent: this host keeps no addresses in stock. */
+  readonly warmStock?: Pick<WarmStock, 'take' | 'sparing'>;
 }
+
+/** How long an address is kept for its name where the pool says nothing: a week. */
+const KEEP_SECONDS = 604_800;
 
 export class Addresses implements AddressService {
   readonly #options: AddressesOptions;
   readonly #deps: AddressesDependencies;
   /** Claims made by this process and not attached yet: when. */
   readonly #openedAt = new Map<string, number>();
-  /** Claims answered to a request without --subnet that nothing has followed yet: when. */
-  readonly #unfollowed = new Map<string, number>();
+  readonly #loop: LoopGuard;
 
   constructor(options: AddressesOptions, deps: AddressesDependencies) {
     this.#options = options;
     this.#deps = deps;
+    this.#loop = new LoopGuard({ waitMs: options.loopWaitMs ?? 1000 }, deps.clock);
   }
 
   async requestPool(request: PoolRequest, deadline: Deadline): Promise<PoolGrant> {
-    const { subnet, range } = this.#choose(request);
+    const { configuredPools: configured, defaultPool: defaultName, labels = {} } = this.#options;
+    const { pools, claims, clock } = this.#deps;
+    const offer = { pools: await pools.list(), configured, defaultName, labels };
+    const { subnet, range } = choosePool(offer, request);
+    const text = formatCidr(subnet);
     if (range !== undefined && !cidrContains(subnet, range)) {
       throw new InvalidRequest(
-        `ip-range ${formatCidr(range)} is not inside subnet ${formatCidr(subnet)}: choose a part of the subnet`,
+        `ip-range ${formatCidr(range)} is not inside subnet ${text}: choose a part of the subnet`,
       );
     }
-    const { poolId } = await this.#deps.claims.make(subnet, range, deadline);
-    this.#openedAt.set(poolId, this.#deps.clock.now());
-    if (request.subnet === undefined) this.#unfollowed.set(poolId, this.#deps.clock.now());
+    if (request.subnet === undefined) await this.#loop.check(text, deadline);
+    const { range: rangeName, sticky } = request.options;
+    const { poolId } = await claims.make({ subnet, range, rangeName, sticky }, deadline);
+    this.#openedAt.set(poolId, clock.now());
+    if (request.subnet === undefined) this.#loop.answered(poolId, text);
     return { poolId, subnet };
   }
 
   async releasePool(poolId: string, deadline: Deadline): Promise<void> {
-    this.#followed(poolId);
+    this.#loop.used(poolId);
     this.#openedAt.delete(poolId);
     await this.#deps.claims.drop(poolId, deadline);
   }
 
   async requestAddress(request: AddressRequest, deadline: Deadline): Promise<AddressGrant> {
     const { poolId, address } = request;
-    this.#followed(poolId);
+    this.#loop.used(poolId);
     const claim = await this.#deps.claims.find(poolId, deadline);
     const subnet = parseCidr(claim.subnet);
     if (address !== undefined) checkUsable(subnet, address);
-    const granted = await this.#grant(request, subnet, claim.range, deadline);
+    const granted = await this.#grant(request, claim, deadline);
     return { address: granted, prefixLength: subnet.prefixLength };
   }
 
@@ -105,7 +127,7 @@ export class Addresses implements AddressService {
 
   async attachNetwork(attachment: NetworkAttachment): Promise<void> {
     for (const poolId of await this.#deps.claims.attach(attachment)) {
-      this.#followed(poolId);
+      this.#loop.used(poolId);
       this.#openedAt.delete(poolId);
     }
   }
@@ -123,58 +145,77 @@ export class Addresses implements AddressService {
     this.#deps.leases.noteHolder(subnet, address, holder);
   }
 
-  async #grant(
-    request: AddressRequest,
-    subnet: Cidr,
-    range: string | undefined,
-    deadline: Deadline,
-  ): Promise<IpAddress> {
+  async poolSettings(subnet: Cidr, deadline: Deadline): Promise<PoolSettings> {
+    const pool = await this.#deps.book.find(subnet, deadline);
+    if (pool === undefined) return { title: formatCidr(subnet) };
+    const { vlan, macPrefix } = pool;
+    return {
+      title: nameOf(pool),
+      ...(vlan === undefined ? {} : { vlan }),
+      ...(macPrefix === undefined ? {} : { macPrefix: parseMacPrefix(macPrefix) }),
+    };
+  }
+
+  async #grant(request: AddressRequest, claim: ClaimRecord, deadline: Deadline): Promise<IpAddress> {
     const { poolId, address } = request;
-    const { leases, pools, claims } = this.#deps;
+    const { leases, claims } = this.#deps;
+    const subnet = parseCidr(claim.subnet);
     if (request.gateway) {
-      const gateway = address ?? this.#configuredGateway(subnet) ?? (await pools.gateway(subnet));
-      await claims.hold(poolId, gateway, 'gateway', deadline);
+      const gateway = address ?? (await this.#gatewayOf(subnet, deadline));
+      await this.#sparing(subnet, () => claims.hold(poolId, gateway, 'gateway', deadline), {
+        address: gateway,
+      });
       return gateway;
     }
-    if (address === undefined) {
-      const choice = choiceRange(subnet, range === undefined ? undefined : parseCidr(range));
-      return leases.takeAny(subnet, choice, deadline);
-    }
-    if (this.#isOpening(poolId)) await claims.hold(poolId, address, 'aux', deadline);
-    else await leases.takeThis(subnet, address, deadline);
+    if (address === undefined) return this.#grantAny(request, claim, subnet, deadline);
+    const take = () =>
+      this.#isOpening(poolId)
+        ? claims.hold(poolId, address, 'aux', deadline)
+        : leases.takeThis(subnet, address, deadline, request.endpointName);
+    await this.#sparing(subnet, take, { address });
     return address;
   }
 
-  #choose(request: PoolRequest): { readonly subnet: Cidr; readonly range: Cidr | undefined } {
-    if (request.subnet !== undefined && request.options.pool === undefined) {
-      return { subnet: request.subnet, range: request.range };
-    }
-    const { configuredPools, defaultPool } = this.#options;
-    const pool = chooseConfiguredPool(configuredPools, {
-      family: request.family,
-      ...(request.options.pool === undefined ? {} : { name: request.options.pool }),
-      ...(defaultPool === undefined ? {} : { defaultName: defaultPool }),
-      ...(request.subnet === undefined ? {} : { subnet: request.subnet }),
+  async #grantAny(
+    { endpointName }: AddressRequest,
+    claim: ClaimRecord,
+    subnet: Cidr,
+    deadline: Deadline,
+  ): Promise<IpAddress> {
+    const { leases, book } = this.#deps;
+    const pool = await book.find(subnet, deadline);
+    const choice = choiceFor(pool, subnet, {
+      labels: this.#options.labels ?? {},
+      ...(endpointName === undefined ? {} : { containerName: endpointName }),
+      ...(claim.range === undefined ? {} : { claimRange: parseCidr(claim.range) }),
+      ...(claim.rangeName === undefined ? {} : { rangeName: claim.rangeName }),
     });
-    if (request.subnet === undefined) this.#refuseLoop(formatCidr(pool.subnet));
-    return { subnet: pool.subnet, range: request.range ?? pool.range };
+    if ((claim.sticky ?? pool?.sticky) !== true) {
+      const stocked = this.#deps.warmStock?.take(subnet, choice);
+      return stocked ?? this.#sparing(subnet, () => leases.takeAny(subnet, choice, deadline));
+    }
+    if (endpointName === undefined) {
+      throw new InvalidRequest(
+        `pool ${pool === undefined ? claim.subnet : nameOf(pool)} is sticky, and this engine does not tell the plugin ` +
+          "the container's name (29 or later does): give the container --ip, or reserve an address with lanius ip reserve",
+      );
+    }
+    const keepSeconds = pool?.keepSeconds ?? KEEP_SECONDS;
+    return this.#sparing(subnet, () =>
+      leases.takeForName(subnet, endpointName, choice, { role: 'sticky', keepSeconds }, deadline),
+    );
   }
 
-  /** The engine asks again, at once and for ever, while a pool that it did not name overlaps a route of the host. */
-  #refuseLoop(subnet: string): void {
-    const now = this.#deps.clock.now();
-    const again = [...this.#unfollowed].some(
-      ([poolId, at]) => now - at < LOOP_MS && formatCidr(parsePoolId(poolId).subnet) === subnet,
-    );
-    if (!again) return;
-    throw new Conflict(
-      `pool ${subnet} overlaps a route or name server of this host, so the engine will not choose it by itself: ` +
-        `create the network with --subnet ${subnet}`,
-    );
+  /** Nothing is refused because of this host's own stock. */
+  #sparing<T>(subnet: Cidr, request: () => Promise<T>, wanted: { address?: IpAddress } = {}): Promise<T> {
+    return this.#deps.warmStock?.sparing(subnet, request, wanted) ?? request();
   }
 
-  #followed(poolId: string): void {
-    this.#unfollowed.delete(poolId);
+  /** The router that an operator named, in etcd or in the configuration; else what the pool's networks use. */
+  async #gatewayOf(subnet: Cidr, deadline: Deadline): Promise<IpAddress> {
+    const pool = await this.#deps.book.find(subnet, deadline);
+    if (pool?.name !== undefined && pool.gateway !== undefined) return parseIp(pool.gateway);
+    return this.#configuredGateway(subnet) ?? (await this.#deps.pools.gateway(subnet));
   }
 
   #configuredGateway(subnet: Cidr): IpAddress | undefined {

@@ -17,7 +17,7 @@ import type { Logger } from '../core/log.ts';
 import type { ClaimRecord } from '../store/host-records.ts';
 import type { RecordStore } from '../store/records.ts';
 import type { NetworkAttachment } from './address-service.ts';
-import { isHeld, newPoolId, parsePoolId, withHeld, withoutHeld } from './claims.ts';
+import { type ClaimTerms, claimOf, isHeld, newPoolId, parsePoolId, withHeld, withoutHeld } from './claims.ts';
 import type { Pools, PoolUse } from './pools.ts';
 
 export interface ClaimBookDependencies {
@@ -36,10 +36,10 @@ export class ClaimBook {
   }
 
   /** A new claim. @throws Conflict if the subnet overlaps another pool */
-  make(subnet: Cidr, range: Cidr | undefined, deadline: Deadline): Promise<ClaimRecord> {
+  make(terms: ClaimTerms, deadline: Deadline): Promise<ClaimRecord> {
     return this.#changes.add(async () => {
       const { claims } = this.#deps;
-      const poolId = newPoolId(subnet, range, (id) => claims.get(id) !== undefined);
+      const poolId = newPoolId(terms, (id) => claims.get(id) !== undefined);
       const claim = await this.#record(poolId, deadline);
       failpoint('pool.after-record');
       return claim;
@@ -64,6 +64,7 @@ export class ClaimBook {
       const claim = this.#deps.claims.get(poolId);
       if (claim === undefined) return;
       await this.#deps.claims.delete(poolId);
+      failpoint('pool.before-leave');
       const subnet = parseCidr(claim.subnet);
       await this.#forgiving(poolId, async () => {
         for (const held of claim.held) await this.#unreserve(subnet, parseIp(held.address), deadline);
@@ -79,7 +80,9 @@ export class ClaimBook {
       const { pools, claims } = this.#deps;
       const subnet = parsePoolId(poolId).subnet;
       await pools.reserve(subnet, address, role, deadline);
+      failpoint('gateway.before-note');
       if (role === 'gateway') await pools.noteGateway(subnet, address, deadline);
+      failpoint('gateway.before-record');
       const claim = claims.get(poolId);
       if (claim !== undefined) await claims.put(poolId, withHeld(claim, address, role));
     });
@@ -91,6 +94,7 @@ export class ClaimBook {
       const claim = this.#deps.claims.get(poolId);
       if (claim === undefined || !isHeld(claim, address)) return false;
       await this.#deps.claims.put(poolId, withoutHeld(claim, address));
+      failpoint('gateway.before-unreserve');
       await this.#forgiving(poolId, () => this.#unreserve(parseCidr(claim.subnet), address, deadline));
       return true;
     });
@@ -148,16 +152,9 @@ export class ClaimBook {
   }
 
   async #record(poolId: string, deadline: Deadline): Promise<ClaimRecord> {
-    const { subnet, range } = parsePoolId(poolId);
-    await this.#deps.pools.use(subnet, deadline);
-    const claim: ClaimRecord = {
-      v: 1,
-      poolId,
-      subnet: formatCidr(subnet),
-      ...(range === undefined ? {} : { range: formatCidr(range) }),
-      held: [],
-      createdAt: this.#deps.clock.wall(),
-    };
+    await this.#deps.pools.use(parsePoolId(poolId).subnet, deadline);
+    failpoint('pool.before-record');
+    const claim = claimOf(poolId, this.#deps.clock.wall());
     await this.#deps.claims.put(poolId, claim);
     return claim;
   }

@@ -8,45 +8,19 @@
  *   later steps on the same lock key wait.
  * - Nothing is sent under an epoch with an unknown outcome: first the session is bumped. Then the same step is
  *   sent again; steps are written so that the second copy recognises what the first did.
+ * - A step that etcd refuses (a TTL that is gone) fails alone: its batch is sent again in single steps.
  * - Each request has its own timer, independent of what the pump waits for. A step whose caller has gone is
  *   undone exactly (`undo`), and its key stays locked until that is done.
  *
  * Bounds: etcd's default of 128 operations a transaction, counted per nesting level
  * (etcd server/etcdserver/api/v3rpc/key.go, checkTxnRequest).
  */
-import type { Deadline } from '../core/deadline.ts';
 import { DriverError, InternalError, StoreUnavailable } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
-import type { KvPort, Transaction, TransactionResult } from '../store/kv.ts';
+import type { KvPort, TransactionResult } from '../store/kv.ts';
 import type { Session } from './session.ts';
-
-export interface Step {
-  /** Orders the steps on one object; usually the lease's key. */
-  readonly lockKey: string;
-  readonly txn: Transaction;
-  /** Takes back what `txn` did, if its caller has gone when the outcome becomes known. */
-  readonly undo?: Transaction;
-  /** Absent: tried for as long as the daemon lives. */
-  readonly deadline?: Deadline;
-}
-
-export interface StepResult {
-  readonly succeeded: boolean;
-  readonly results: TransactionResult['results'];
-  /** Of the whole transaction: create and mod revision of what it put. */
-  readonly revision: number;
-}
-
-interface Waiting {
-  readonly step: Step;
-  readonly resolve: (result: StepResult) => void;
-  readonly reject: (error: DriverError) => void;
-  timer: NodeJS.Timeout | undefined;
-  /** May have been executed already under an earlier epoch. */
-  uncertain: boolean;
-  /** The caller's deadline has passed. */
-  abandoned: boolean;
-}
+import type { Step, StepResult } from './step.ts';
+import { undoingOf, type Waiting, waitingOf } from './waiting-step.ts';
 
 export interface CommitterOptions {
   /** Steps in one transaction. */
@@ -70,6 +44,8 @@ export class Committer {
   #queue: Waiting[] = [];
   readonly #locked = new Set<string>();
   #inFlight = 0;
+  /** A look at the queue is due in this turn of the event loop. */
+  #pumping = false;
   #mending: Promise<unknown> | undefined;
   #closed = false;
   /** Why etcd could not be used, since it last could. */
@@ -80,6 +56,10 @@ export class Committer {
     this.#parallel = options.parallel ?? 2;
     this.#txnTimeoutMs = options.txnTimeoutMs ?? 1000;
     this.#deps = deps;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
   }
 
   /** Something on this key is queued or in flight. */
@@ -98,19 +78,12 @@ export class Committer {
         reject(stopping());
         return;
       }
-      const waiting: Waiting = {
-        step,
-        resolve,
-        reject,
-        timer: undefined,
-        uncertain: false,
-        abandoned: false,
-      };
+      const waiting = waitingOf(step, resolve, reject);
       if (step.deadline !== undefined) {
         waiting.timer = setTimeout(() => this.#expire(waiting), step.deadline.leftMs());
       }
       this.#queue.push(waiting);
-      this.pump();
+      this.#pumpSoon();
     });
   }
 
@@ -128,9 +101,22 @@ export class Committer {
       this.#inFlight += 1;
       void this.#send(batch, epoch).finally(() => {
         this.#inFlight -= 1;
-        this.pump();
+        this.#pumpSoon();
       });
     }
+  }
+
+  /**
+   * After the code that runs now and all promises that are settled by then: an answer of etcd wakes many callers at
+   * once, and what they ask next goes out together instead of the first alone and the others behind it.
+   */
+  #pumpSoon(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    process.nextTick(() => {
+      this.#pumping = false;
+      this.pump();
+    });
   }
 
   /** Fails what waits; used at the end of the daemon. */
@@ -147,7 +133,8 @@ export class Committer {
     const blocked = new Set<string>();
     for (const waiting of this.#queue) {
       const key = waiting.step.lockKey;
-      if (batch.length < this.#batchSize && !this.#locked.has(key) && !blocked.has(key)) {
+      const room = waiting.alone ? batch.length === 0 : batch.length < this.#batchSize;
+      if (room && batch[0]?.alone !== true && !this.#locked.has(key) && !blocked.has(key)) {
         this.#locked.add(key);
         batch.push(waiting);
       } else {
@@ -207,7 +194,12 @@ export class Committer {
       }
       return;
     }
-    // etcd refused the transaction as a whole: a bug here or no right to write. Sending it again changes nothing.
+    // etcd refused the transaction as a whole and executed nothing: because of one step, maybe.
+    if (batch.length > 1) {
+      for (const waiting of batch) waiting.alone = true;
+      this.#again(batch);
+      return;
+    }
     const refusal = error instanceof DriverError ? error : new InternalError(String(error), { cause: error });
     for (const waiting of batch) this.#reject(waiting, refusal);
   }
@@ -217,7 +209,7 @@ export class Committer {
     const stay: Waiting[] = [];
     for (const waiting of batch) {
       this.#locked.delete(waiting.step.lockKey);
-      const next = waiting.abandoned ? this.#undoing(waiting) : waiting;
+      const next = waiting.abandoned ? undoingOf(waiting) : waiting;
       if (next !== undefined) stay.push(next);
     }
     this.#queue.unshift(...stay);
@@ -248,30 +240,15 @@ export class Committer {
     }
     // An earlier copy may have been executed, which is why this one was not.
     waiting.uncertain ||= result.succeeded;
-    const undoing = this.#undoing(waiting);
+    const undoing = undoingOf(waiting);
     if (undoing !== undefined) this.#queue.unshift(undoing);
-  }
-
-  /** The step that takes back an abandoned one, or undefined if it surely did nothing. */
-  #undoing(waiting: Waiting): Waiting | undefined {
-    const { lockKey, undo } = waiting.step;
-    if (!waiting.uncertain || undo === undefined) return undefined;
-    const nobody = (): void => {};
-    return {
-      step: { lockKey, txn: undo },
-      resolve: nobody,
-      reject: nobody,
-      timer: undefined,
-      uncertain: false,
-      abandoned: false,
-    };
   }
 
   #expire(waiting: Waiting): void {
     waiting.abandoned = true;
     const index = this.#queue.indexOf(waiting);
     if (index >= 0) {
-      const undoing = this.#undoing(waiting);
+      const undoing = undoingOf(waiting);
       this.#queue.splice(index, 1, ...(undoing === undefined ? [] : [undoing]));
     }
     const maybe = index < 0 || waiting.uncertain;

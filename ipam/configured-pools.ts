@@ -17,6 +17,8 @@ export interface PoolWish {
   readonly defaultName?: string;
   /** `--subnet` beside the name: must agree. */
   readonly subnet?: Cidr;
+  /** Names that are not configured, but may be meant: of the operators' pools. */
+  readonly known?: readonly string[];
 }
 
 /** @throws InvalidRequest with the remedy if no configured pool fits */
@@ -25,25 +27,31 @@ export function chooseConfiguredPool(pools: readonly ConfiguredPool[], wish: Poo
   const name = wish.name ?? wish.defaultName;
   if (name === undefined) {
     throw new InvalidRequest(
-      `no subnet given and no default pool is configured: add --subnet, or set ipam.defaultPool (configured pools: ${names})`,
+      'no subnet given and no pool fits this host by itself: add --subnet, or make a pool with lanius pool add, or set ' +
+        `ipam.defaultPool (configured pools: ${names})`,
     );
   }
   const pool = pools.find((candidate) => candidate.name === name);
   if (pool === undefined) {
-    const remedy = pools.length === 0 ? 'add it to ipam.pools' : `choose one of ${names}`;
-    throw new InvalidRequest(
-      `pool "${name.slice(0, 64)}" is not configured: ${remedy}, or use --subnet instead`,
-    );
+    const all = [...(wish.known ?? []), ...pools.map((one) => one.name)].join(', ');
+    const remedy =
+      all === '' ? 'make it with lanius pool add, or add it to ipam.pools' : `choose one of ${all}`;
+    throw new InvalidRequest(`there is no pool "${name.slice(0, 64)}": ${remedy}, or use --subnet instead`);
   }
-  if (wish.subnet !== undefined && formatCidr(wish.subnet) !== formatCidr(pool.subnet)) {
-    throw new InvalidRequest(
-      `pool "${name}" is ${formatCidr(pool.subnet)}, not ${formatCidr(wish.subnet)}: leave out --subnet or --ipam-opt pool`,
-    );
-  }
-  if (pool.subnet.family !== wish.family) {
-    throw new InvalidRequest(
-      `pool "${name}" is IPv${pool.subnet.family} but IPv${wish.family} is asked: add --subnet of that family`,
-    );
-  }
+  checkAgrees(pool, wish);
   return pool;
+}
+
+/** @throws InvalidRequest if the pool that was named is not what else was asked for */
+export function checkAgrees({ name, subnet }: ConfiguredPool, wish: PoolWish): void {
+  if (wish.subnet !== undefined && formatCidr(wish.subnet) !== formatCidr(subnet)) {
+    throw new InvalidRequest(
+      `pool "${name}" is ${formatCidr(subnet)}, not ${formatCidr(wish.subnet)}: leave out --subnet or --ipam-opt pool`,
+    );
+  }
+  if (subnet.family !== wish.family) {
+    throw new InvalidRequest(
+      `pool "${name}" is IPv${subnet.family} but IPv${wish.family} is asked: add --subnet of that family`,
+    );
+  }
 }

@@ -1,36 +1,39 @@
 /** The inventory (inventory.ts) read from etcd on demand: for people, never on the way of a container. */
 
+import { setImmediate as breathe } from 'node:timers/promises';
 import type { Clock } from '../core/clock.ts';
 import { type Deadline, deadlineAfter } from '../core/deadline.ts';
 import { Conflict, NotFound } from '../core/errors.ts';
-import {
-  type Cidr,
-  cidrHas,
-  formatCidr,
-  formatIp,
-  type IpAddress,
-  parseCidr,
-  parseIp,
-  rangeSize,
-  usableRange,
-} from '../core/ip.ts';
+import { type Cidr, formatCidr, formatIp, type IpAddress, parseCidr, parseIp } from '../core/ip.ts';
+import type { Logger } from '../core/log.ts';
 import type { KeyValue, KvPort } from '../store/kv.ts';
-import type { Layout } from '../store/layout.ts';
-import { decode, hostSchema, leaseSchema, poolSchema } from '../store/schema.ts';
-import type { HostInfo, Inventory, LeaseInfo, PoolInfo } from './inventory.ts';
+import { type Layout, poolKeyOf, subnetOfPoolKey } from '../store/layout.ts';
+import { deadSchema, decode, hostSchema, leaseSchema } from '../store/schema.ts';
+import { sizeOf } from './choice.ts';
+import type { HostInfo, Inventory, LeaseFilter, LeaseInfo, PoolInfo } from './inventory.ts';
+import { isAskedFor, leaseInfo } from './lease-info.ts';
+import { holderText } from './lease-steps.ts';
 import type { Leases } from './leases.ts';
+import { type KnownPool, poolNamed, poolOf, readPools } from './pool-lookup.ts';
+import { openRanges } from './pool-policy.ts';
+import { takenIn } from './pool-report.ts';
+import { endOfPrefix, pagesOf } from './store-pages.ts';
 
 export interface EtcdInventoryDependencies {
   readonly kv: KvPort;
   readonly layout: Layout;
   readonly leases: Leases;
   readonly clock: Clock;
+  readonly logger: Logger;
   readonly host: string;
   /** Containers of this host that have the address now, by name. @throws EngineUnavailable */
   readonly usersOf: (subnet: Cidr, address: IpAddress) => Promise<readonly string[]>;
 }
 
 const RELEASE_TIMEOUT_MS = 3000;
+/** Leases that are read at once, and those that are decoded before the daemon serves others. */
+const PAGE = 5000;
+const PART = 500;
 
 export class EtcdInventory implements Inventory {
   readonly #deps: EtcdInventoryDependencies;
@@ -41,61 +44,74 @@ export class EtcdInventory implements Inventory {
 
   async pools(): Promise<PoolInfo[]> {
     const { kv, layout } = this.#deps;
-    const pools = await kv.range({ prefix: layout.pools });
-    return Promise.all(pools.kvs.map((pool) => this.#poolInfo(pool)));
+    const infos: PoolInfo[] = [];
+    for (const pool of await readPools(kv, layout)) infos.push(await this.#poolInfo(pool));
+    return infos;
   }
 
-  async leases(filter: { readonly pool?: string; readonly host?: string }): Promise<LeaseInfo[]> {
-    const { kv, layout } = this.#deps;
-    const pools =
-      filter.pool === undefined
-        ? (await kv.range({ prefix: layout.pools })).kvs.map(subnetOf)
-        : [parseCidr(filter.pool)];
-    const found: LeaseInfo[] = [];
-    for (const subnet of pools) {
-      const { kvs } = await kv.range({ prefix: layout.leases(subnet) });
-      found.push(...kvs.map((item) => this.#leaseInfo(item)));
+  async *leases(filter: LeaseFilter): AsyncGenerator<readonly LeaseInfo[]> {
+    const { revision, prefixes } = await this.#prefixesOf(filter);
+    for (const prefix of prefixes) {
+      for await (const page of this.#pages(prefix, revision)) {
+        for (let first = 0; first < page.length; first += PART) {
+          const part = page.slice(first, first + PART).flatMap((item) => this.#readable(item));
+          yield part.filter((lease) => isAskedFor(lease, filter));
+          await breathe();
+        }
+      }
     }
-    return found.filter((lease) => filter.host === undefined || lease.host === filter.host);
   }
 
   async hosts(): Promise<HostInfo[]> {
     const { kv, layout } = this.#deps;
-    const [hosts, sessions] = await Promise.all([
+    const [hosts, sessions, marks] = await Promise.all([
       kv.range({ prefix: layout.hosts }),
       kv.range({ prefix: layout.sessions }, { keysOnly: true }),
+      kv.range({ prefix: layout.deads }),
     ]);
     const alive = new Set(sessions.kvs.map((session) => session.key.slice(layout.sessions.length)));
+    const since = new Map(
+      marks.kvs.map(({ key, value }) => [
+        key.slice(layout.deads.length),
+        decode(deadSchema, key, value).since,
+      ]),
+    );
     return Promise.all(
       hosts.kvs.map(async (item) => {
         const host = item.key.slice(layout.hosts.length);
-        const value = decode(hostSchema, item.key, item.value);
+        const { hostname, version, labels, firstSeenAt } = decode(hostSchema, item.key, item.value);
         const { count } = await kv.range({ prefix: layout.byHost(host) }, { countOnly: true });
-        const { hostname, version } = value;
+        const deadSince = alive.has(host) ? undefined : since.get(host);
         return {
           host,
           alive: alive.has(host),
+          ...(deadSince === undefined ? {} : { deadSince: iso(deadSince) }),
+          ...(labels === undefined ? {} : { labels }),
           hostname,
           version,
           leases: count,
-          firstSeen: iso(value.firstSeenAt),
+          firstSeen: iso(firstSeenAt),
         };
       }),
     );
   }
 
   async release(pool: string, address: string, options: { readonly force: boolean }): Promise<LeaseInfo> {
-    const subnet = await this.#poolOf(pool, parseIp(address));
     const ip = parseIp(address);
+    const known = await readPools(this.#deps.kv, this.#deps.layout);
+    const { subnet } = poolOf(known, pool === '' ? undefined : pool, ip);
     const { leases, host, clock } = this.#deps;
     const lease = (await this.#deps.kv.range({ key: this.#deps.layout.lease(subnet, ip) })).kvs[0];
     if (lease === undefined)
       throw new NotFound(`address ${address} of pool ${formatCidr(subnet)} has no lease: nothing to release`);
-    const info = this.#leaseInfo(lease);
+    const value = decode(leaseSchema, lease.key, lease.value);
+    const info = leaseInfo(subnet, ip, value);
     if (info.state === 'reserved') {
-      throw new Conflict(
-        `address ${address} is a gateway or auxiliary address: it goes with the last network that names it`,
-      );
+      const end =
+        info.name === undefined
+          ? 'it goes with the last network that names it'
+          : `end that with lanius ip unreserve ${address}`;
+      throw new Conflict(`address ${address} is held by no container: ${holderText(value)}; ${end}`);
     }
     if (info.host !== host) {
       throw new Conflict(`address ${address} is held by host ${info.host}: release it there`);
@@ -108,7 +124,6 @@ export class EtcdInventory implements Inventory {
       modRevision: lease.modRevision,
     };
     const deadline: Deadline = deadlineAfter(RELEASE_TIMEOUT_MS, clock);
-    const value = decode(leaseSchema, lease.key, lease.value);
     const released = await leases.releaseIfUnchanged({ ...held, value }, deadline);
     if (!released) throw new Conflict(`address ${address} has just changed: look again with lanius ip ls`);
     return info;
@@ -123,68 +138,77 @@ export class EtcdInventory implements Inventory {
     }
   }
 
-  async #poolOf(pool: string, address: IpAddress): Promise<Cidr> {
-    if (pool !== '') return parseCidr(pool);
+  async #poolInfo({ subnet, value }: KnownPool): Promise<PoolInfo> {
     const { kv, layout } = this.#deps;
-    const found = (await kv.range({ prefix: layout.pools })).kvs
-      .map(subnetOf)
-      .find((subnet) => cidrHas(subnet, address));
-    if (found === undefined)
-      throw new NotFound(`no pool has address ${formatIp(address)}: see lanius pool ls`);
-    return found;
-  }
-
-  async #poolInfo(item: KeyValue): Promise<PoolInfo> {
-    const { kv, layout } = this.#deps;
-    const value = decode(poolSchema, item.key, item.value);
-    const subnet = parseCidr(value.subnet);
-    const [taken, holds, uses] = await Promise.all([
+    const [taken, reserved, uses] = await Promise.all([
       kv.range({ prefix: layout.leases(subnet) }, { countOnly: true }),
-      kv.range({ prefix: layout.holdsOfPool(subnet) }, { keysOnly: true }),
+      this.#reserved(subnet),
       kv.range({ prefix: layout.uses(subnet) }, { keysOnly: true }),
     ]);
-    const reserved = new Set(holds.kvs.map((hold) => formatIp(layout.addressOfHold(hold.key)))).size;
-    const usable = Number(rangeSize(usableRange(subnet)));
+    const open = openRanges(value, subnet);
+    const usable = Number(sizeOf(open));
     return {
       pool: value.subnet,
+      ...(value.name === undefined ? {} : { name: value.name }),
       ...(value.gateway === undefined ? {} : { gateway: value.gateway }),
       usable,
-      leased: taken.count - reserved,
+      leased: Math.max(0, taken.count - reserved),
       reserved,
-      free: usable - taken.count,
+      free: Math.max(0, usable - (await takenIn(open, subnet, this.#deps))),
       hosts: uses.kvs.map((use) => use.key.slice(layout.uses(subnet).length)),
     };
   }
 
-  #leaseInfo(item: KeyValue): LeaseInfo {
-    const { subnet, address } = this.#deps.layout.addressOf(item.key);
-    const {
-      v: _v,
-      request: _request,
-      bootId: _bootId,
-      at,
-      ...value
-    } = decode(leaseSchema, item.key, item.value);
-    return {
-      pool: formatCidr(subnet),
-      address: formatIp(address),
-      ...withoutUndefined(value),
-      since: iso(at),
-    };
+  /** Addresses that no host holds: counted one by one only where names have addresses. */
+  async #reserved(subnet: Cidr): Promise<number> {
+    const { kv, layout } = this.#deps;
+    const names = await kv.range({ prefix: layout.names(subnet) }, { countOnly: true });
+    if (names.count === 0) {
+      const holds = await kv.range({ prefix: layout.holdsOfPool(subnet) }, { keysOnly: true });
+      return new Set(holds.kvs.map((hold) => formatIp(layout.addressOfHold(hold.key)))).size;
+    }
+    let count = 0;
+    for await (const page of this.#pages(layout.leases(subnet), names.revision)) {
+      // Not decoded: a quote inside a JSON text is escaped, so this is the field.
+      count += page.filter(({ value }) => value.includes('"state":"reserved"')).length;
+    }
+    return count;
   }
-}
 
-function subnetOf(pool: KeyValue): Cidr {
-  return parseCidr(decode(poolSchema, pool.key, pool.value).subnet);
+  #pages(prefix: string, revision: number): AsyncIterable<readonly KeyValue[]> {
+    return pagesOf(this.#deps.kv, { from: prefix, to: endOfPrefix(prefix), revision, pageSize: PAGE });
+  }
+
+  /** Where the leases lie that are asked for, and the revision to read them at: the list is of one moment. */
+  async #prefixesOf({ pool, host }: LeaseFilter): Promise<{ revision: number; prefixes: string[] }> {
+    const { kv, layout } = this.#deps;
+    const { kvs, revision } = await kv.range({ prefix: layout.pools }, { keysOnly: true });
+    const all = kvs.map(({ key }) => subnetOfPoolKey(key.slice(layout.pools.length)));
+    const subnets = pool === undefined ? all : [await this.#subnetOf(pool)];
+    if (host === undefined) return { revision, prefixes: subnets.map((subnet) => layout.leases(subnet)) };
+    const prefix = layout.byHost(host);
+    const ofPool = subnets.map((subnet) => `${prefix}${poolKeyOf(subnet)}/`);
+    return { revision, prefixes: pool === undefined ? [prefix] : ofPool };
+  }
+
+  /** A subnet without a pool may still have leases, and is taken as it is. */
+  async #subnetOf(pool: string): Promise<Cidr> {
+    if (pool.includes('/')) return parseCidr(pool);
+    return poolNamed(await readPools(this.#deps.kv, this.#deps.layout), pool).subnet;
+  }
+
+  /** One lease that cannot be read must not hide the others. */
+  #readable(item: KeyValue): LeaseInfo[] {
+    try {
+      const { subnet, address } = this.#deps.layout.addressOf(item.key);
+      return [leaseInfo(subnet, address, decode(leaseSchema, item.key, item.value))];
+    } catch (err) {
+      this.#deps.logger.error('a lease cannot be read and is left out of the list', { err });
+      return [];
+    }
+  }
 }
 
 function iso(at: number): string {
   return new Date(at).toISOString();
-}
-
-type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };
-
-/** zod's optional keys may be present and undefined; ours are absent. */
-function withoutUndefined<T extends object>(value: T): Defined<T> {
-  return Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined)) as Defined<T>;
 }

@@ -7,7 +7,7 @@ import { type Cidr, formatIp, type IpAddress } from '../core/ip.ts';
 import type { Compare, Operation } from '../store/kv.ts';
 import type { Layout } from '../store/layout.ts';
 import { decode, type LeaseValue, leaseSchema, type NameValue } from '../store/schema.ts';
-import type { Step, StepResult } from './committer.ts';
+import type { Step, StepResult } from './step.ts';
 
 /** What becomes of an address when its lease ends. */
 export type Afterwards =
@@ -20,18 +20,22 @@ export type Afterwards =
 export interface LeaseTransactions {
   /** If the address is free Then it is ours Else read who has it. Undone by value, so only if it is this one. */
   take(value: LeaseValue): Step;
-  /** The same for a `value` with a name; if the name has no address yet. Else read the lease, then the name. */
-  takeForName(value: LeaseValue): Step;
+  /**
+   * The same for a `value` with a name; if the name has no address yet. Else read the lease, then the name.
+   * @param nameRevision the name's entry as it was read, if it points here although the address is free (damage)
+   */
+  takeForName(value: LeaseValue, nameRevision?: number): Step;
   /**
    * Takes a reserved address for its name, if the reservation is as it was read. Else read the lease.
    * @param reserved what stands there: undone by putting it back (a sticky one without its TTL, so for longer)
    */
   takeReserved(reserved: HeldValue, value: LeaseValue): Step;
-  /** Compares what was read, so a replay or a late copy is harmless. */
+  /** Compares what was read, so a replay or a late copy is harmless. Else read the lease. */
   release(
     seen: { readonly createRevision: number } | { readonly modRevision: number },
     afterwards?: Afterwards,
   ): Step;
+  /** If the lease is as it was read. Else read it. */
   replace(modRevision: number, value: LeaseValue): Step;
 }
 
@@ -96,7 +100,7 @@ export function leaseTransactions(
         undo: { compare: [{ test: 'value', key, equals: text }], success: deleteBoth },
       };
     },
-    takeForName: (value) => {
+    takeForName: (value, nameRevision) => {
       const text = JSON.stringify(value);
       const nameKey = nameKeyOf(value);
       const deleteName = { do: 'delete', range: { key: nameKey } } as const;
@@ -105,7 +109,9 @@ export function leaseTransactions(
         txn: {
           compare: [
             { test: 'absent', key },
-            { test: 'absent', key: nameKey },
+            nameRevision === undefined
+              ? { test: 'absent', key: nameKey }
+              : { test: 'modRevision', key: nameKey, equals: nameRevision },
           ],
           success: [...putBoth(text), putName(value)],
           failure: [get, { do: 'get', range: { key: nameKey } }],
@@ -128,11 +134,15 @@ export function leaseTransactions(
     },
     release: (seen, afterwards = { fate: 'free' }) => ({
       lockKey: key,
-      txn: { compare: [unchanged(seen)], success: ending(afterwards) },
+      txn: { compare: [unchanged(seen)], success: ending(afterwards), failure: [get] },
     }),
     replace: (modRevision, value) => ({
       lockKey: key,
-      txn: { compare: [unchanged({ modRevision })], success: putBoth(JSON.stringify(value)) },
+      txn: {
+        compare: [unchanged({ modRevision })],
+        success: putBoth(JSON.stringify(value)),
+        failure: [get],
+      },
     }),
   };
 }
@@ -151,6 +161,14 @@ export function existingLease(
     throw new InternalError('etcd refused a free address: the store answered against its contract');
   const { createRevision, modRevision } = kv;
   return { existing: decode(leaseSchema, kv.key, kv.value), createRevision, modRevision };
+}
+
+/** What a step found at the lease's key when it changed nothing; undefined: nothing. @throws InternalError if damaged */
+export function standingLease(result: StepResult): HeldValue | undefined {
+  const read = result.succeeded ? undefined : result.results[0];
+  const kv = read?.did === 'get' ? read.kvs[0] : undefined;
+  if (kv === undefined) return undefined;
+  return { value: decode(leaseSchema, kv.key, kv.value), modRevision: kv.modRevision };
 }
 
 /** For people: who has an address. */

@@ -7,9 +7,9 @@
  */
 import { type Cidr, cidrsOverlap, formatCidr, type IpAddress, parseCidr } from '../core/ip.ts';
 import type { Compare, KeyValue } from '../store/kv.ts';
-import type { Layout } from '../store/layout.ts';
+import { type Layout, subnetOfPoolKey } from '../store/layout.ts';
 import type { LeaseValue, PoolValue } from '../store/schema.ts';
-import type { Step } from './committer.ts';
+import type { Step } from './step.ts';
 
 /** All steps that change the set of pools wait for each other. */
 const POOLSET = 'poolset';
@@ -19,12 +19,20 @@ export interface PoolSteps {
   create(pool: PoolValue, poolset: KeyValue | undefined): Step;
   /** Notes that this host uses the pool, if the pool is as it was read. */
   use(subnet: Cidr, pool: KeyValue): Step;
-  /** Changes the pool, if it is as it was read. */
-  change(seen: KeyValue, pool: PoolValue): Step;
+  /**
+   * Makes an operator's pool, or gives a pool that stands to an operator, if the set of pools is as it was read: names
+   * are unique, and subnets do not overlap.
+   * @param unused only if no host has networks on it
+   */
+  define(pool: PoolValue, seen: SeenPools, options: { readonly unused: boolean }): Step;
+  /** Changes the pool, if it is as it was read. @param unused only if no host has networks on it */
+  change(seen: KeyValue, pool: PoolValue, options?: { readonly unused: boolean }): Step;
   /** This host uses the pool no more. */
   leave(subnet: Cidr): Step;
-  /** Removes a pool that no host uses and no lease stands in. */
-  removeUnused(subnet: Cidr): Step;
+  /** Removes a pool that no host uses and no lease stands in, if it is as it was read. */
+  remove(seen: KeyValue): Step;
+  /** Frees an address that is kept for a name of a pool that nobody uses, if it is as it was read. */
+  dropKept(subnet: Cidr, reservation: KeyValue, name: string): Step;
   /** Reserves the address and holds it Else reads what stands there. */
   reserve(subnet: Cidr, address: IpAddress, value: LeaseValue): Step;
   /** Adds this host's hold to a reservation that stands already. */
@@ -33,23 +41,44 @@ export interface PoolSteps {
   unhold(subnet: Cidr, address: IpAddress, reservation: KeyValue | undefined): Step;
 }
 
+/** What was read before the set of pools is changed. */
+export interface SeenPools {
+  readonly poolset: KeyValue | undefined;
+  /** The pool itself, if it stands. */
+  readonly pool: KeyValue | undefined;
+}
+
 export function poolSteps(layout: Layout, host: string): PoolSteps {
   const mark = JSON.stringify({ v: 1 });
   return {
     create: (pool, poolset) => {
       const subnet = parseCidr(pool.subnet);
-      const same: Compare =
-        poolset === undefined
-          ? { test: 'absent', key: layout.poolset }
-          : { test: 'modRevision', key: layout.poolset, equals: poolset.modRevision };
       return {
         lockKey: POOLSET,
         txn: {
-          compare: [same, { test: 'absent', key: layout.pool(subnet) }],
+          compare: [unchanged(layout.poolset, poolset), { test: 'absent', key: layout.pool(subnet) }],
           success: [
             { do: 'put', key: layout.pool(subnet), value: JSON.stringify(pool) },
             { do: 'put', key: layout.poolset, value: mark },
             { do: 'put', key: layout.use(subnet, host), value: mark },
+          ],
+        },
+      };
+    },
+    define: (pool, seen, { unused }) => {
+      const subnet = parseCidr(pool.subnet);
+      const key = layout.pool(subnet);
+      return {
+        lockKey: POOLSET,
+        txn: {
+          compare: [
+            unchanged(layout.poolset, seen.poolset),
+            unchanged(key, seen.pool),
+            ...(unused ? [{ test: 'rangeEmpty', prefix: layout.uses(subnet) } as const] : []),
+          ],
+          success: [
+            { do: 'put', key, value: JSON.stringify(pool) },
+            { do: 'put', key: layout.poolset, value: mark },
           ],
         },
       };
@@ -61,10 +90,15 @@ export function poolSteps(layout: Layout, host: string): PoolSteps {
         success: [{ do: 'put', key: layout.use(subnet, host), value: mark }],
       },
     }),
-    change: (seen, pool) => ({
+    change: (seen, pool, options = { unused: false }) => ({
       lockKey: POOLSET,
       txn: {
-        compare: [{ test: 'modRevision', key: seen.key, equals: seen.modRevision }],
+        compare: [
+          unchanged(seen.key, seen),
+          ...(options.unused
+            ? [{ test: 'rangeEmpty', prefix: layout.uses(parseCidr(pool.subnet)) } as const]
+            : []),
+        ],
         success: [{ do: 'put', key: seen.key, value: JSON.stringify(pool) }],
       },
     }),
@@ -72,16 +106,35 @@ export function poolSteps(layout: Layout, host: string): PoolSteps {
       lockKey: POOLSET,
       txn: { compare: [], success: [{ do: 'delete', range: { key: layout.use(subnet, host) } }] },
     }),
-    removeUnused: (subnet) => ({
-      lockKey: POOLSET,
+    remove: (seen) => {
+      const subnet = subnetOfPoolKey(seen.key.slice(layout.pools.length));
+      return {
+        lockKey: POOLSET,
+        txn: {
+          compare: [
+            unchanged(seen.key, seen),
+            { test: 'rangeEmpty', prefix: layout.uses(subnet) },
+            { test: 'rangeEmpty', prefix: layout.leases(subnet) },
+          ],
+          success: [
+            { do: 'delete', range: { key: seen.key } },
+            { do: 'delete', range: { prefix: layout.names(subnet) } },
+            { do: 'delete', range: { prefix: layout.coolings(subnet) } },
+            { do: 'put', key: layout.poolset, value: mark },
+          ],
+        },
+      };
+    },
+    dropKept: (subnet, reservation, name) => ({
+      lockKey: reservation.key,
       txn: {
         compare: [
+          unchanged(reservation.key, reservation),
           { test: 'rangeEmpty', prefix: layout.uses(subnet) },
-          { test: 'rangeEmpty', prefix: layout.leases(subnet) },
         ],
         success: [
-          { do: 'delete', range: { key: layout.pool(subnet) } },
-          { do: 'put', key: layout.poolset, value: mark },
+          { do: 'delete', range: { key: reservation.key } },
+          { do: 'delete', range: { key: layout.name(subnet, name) } },
         ],
       },
     }),
@@ -123,6 +176,12 @@ export function poolSteps(layout: Layout, host: string): PoolSteps {
       };
     },
   };
+}
+
+function unchanged(key: string, seen: KeyValue | undefined): Compare {
+  return seen === undefined
+    ? { test: 'absent', key }
+    : { test: 'modRevision', key, equals: seen.modRevision };
 }
 
 /** The pool that a new subnet would overlap, if any: the same subnet is the same pool, not an overlap. */

@@ -1,36 +1,22 @@
 /**
- * Reconciliation, the deciding part: what one look at the world says about every lease, endpoint, link, claim and
- * network of this host. Pure. `reconciler.ts` takes two looks and acts only where both say the same.
+ * Reconciliation, the deciding part: what one look at the world says about every lease, endpoint, link, claim,
+ * network and index entry of this host. Pure. `reconciler.ts` takes two looks and acts only where both say the same.
+ * docs/reconciliation.md has the decisions as a table.
  *
  * The rule: something is free only if NOTHING uses it: not the engine, not a sandbox in the kernel, not a request
  * that may be under way. Whatever is unclear is kept.
  */
-
 import { endpointIdOfAlias, shortId } from '../core/ids.ts';
-import { type Cidr, cidrHas, formatCidr, formatIp, parseCidr, parseIp } from '../core/ip.ts';
-import type { EngineContainer, EngineEndpoint, EngineNetwork } from '../engine/port.ts';
+import { formatCidr, formatIp } from '../core/ip.ts';
 import type { LinkInfo } from '../net/port.ts';
 import type { ClaimRecord, EndpointRecord, NetworkRecord } from '../store/host-records.ts';
-import { addressesOf } from './holders.ts';
+import { addressKey, type PoolAddress } from './address-key.ts';
+import type { LeaseHolder } from './address-service.ts';
 import type { Decision } from './inventory.ts';
+import { holderText } from './lease-steps.ts';
 import type { HeldLease } from './lease-table.ts';
-
-/** Everything that one look saw, all of it at about the same time. */
-export interface Look {
-  /** Of this host, as etcd has them. */
-  readonly leases: readonly (HeldLease & { readonly busy: boolean })[];
-  readonly endpoints: readonly EndpointRecord[];
-  readonly networks: readonly NetworkRecord[];
-  readonly claims: readonly ClaimRecord[];
-  /** Links of the host's namespace that bear our mark. */
-  readonly links: readonly LinkInfo[];
-  /** Endpoint ids whose link is up inside a living sandbox. */
-  readonly inSandbox: ReadonlySet<string>;
-  readonly engineNetworks: readonly EngineNetwork[];
-  readonly engineContainers: readonly EngineContainer[];
-  /** Wall clock of this host, milliseconds. */
-  readonly wallMs: number;
-}
+import type { IndexFault } from './own-index.ts';
+import { type EngineUse, type Look, type LookedAtLease, type World, worldOf } from './reconcile-world.ts';
 
 export interface PlanContext {
   /** This daemon process. */
@@ -44,13 +30,17 @@ export interface PlanContext {
 }
 
 /** A decision with what must not have changed until it is carried out. */
-export type Verdict = Decision &
-  (
-    | { readonly kind: 'lease'; readonly lease: HeldLease; readonly seen: string }
-    | { readonly kind: 'endpoint'; readonly endpoint: EndpointRecord; readonly seen: string }
-    | { readonly kind: 'link'; readonly link: LinkInfo; readonly seen: string }
-    | { readonly kind: 'claim'; readonly claim: ClaimRecord; readonly seen: string }
-    | { readonly kind: 'network'; readonly network: NetworkRecord; readonly seen: string }
+export type Verdict = Decision & { readonly seen: string } & (
+    | { readonly kind: 'lease'; readonly lease: HeldLease; readonly holder?: LeaseHolder }
+    /** Used here, and no lease of this host. */
+    | { readonly kind: 'lease'; readonly lost: PoolAddress }
+    /** In memory, and nowhere else. */
+    | { readonly kind: 'lease'; readonly believed: HeldLease }
+    | { readonly kind: 'index'; readonly fault: IndexFault }
+    | { readonly kind: 'endpoint'; readonly endpoint: EndpointRecord }
+    | { readonly kind: 'link'; readonly link: LinkInfo }
+    | { readonly kind: 'claim'; readonly claim: ClaimRecord }
+    | { readonly kind: 'network'; readonly network: NetworkRecord }
   );
 
 interface Judgement {
@@ -58,53 +48,53 @@ interface Judgement {
   readonly reason: string;
 }
 
+/** A lease that is used this long after it was asked for, and still is not bound: the note of its holder was lost. */
+const UNBOUND_MS = 120_000;
+
 export function plan(look: Look, context: PlanContext): Verdict[] {
   const world = worldOf(look);
+  const leases = look.leases.map((lease): Verdict => {
+    const seen = `${lease.modRevision}`;
+    const object = formatIp(lease.address);
+    return { kind: 'lease', object, lease, seen, ...judgeLease(lease, world, look, context) };
+  });
+  const freed = new Set(leases.flatMap(({ action, object }) => (action === 'free' ? [object] : [])));
   return [
-    ...look.leases.map((lease): Verdict => {
-      const seen = `${lease.modRevision}`;
-      return {
-        kind: 'lease',
-        object: formatIp(lease.address),
-        lease,
-        seen,
-        ...judgeLease(lease, world, look, context),
-      };
-    }),
-    ...look.endpoints.map((endpoint): Verdict => {
-      const seen = JSON.stringify(endpoint);
-      return {
-        kind: 'endpoint',
-        object: shortId(endpoint.endpointId),
-        endpoint,
-        seen,
-        ...withLease(endpoint, world, judgeEndpoint(endpoint, world, look, context)),
-      };
-    }),
-    ...look.links.map(
-      (link): Verdict => ({
-        kind: 'link',
-        object: link.name,
-        link,
-        seen: `${link.linkIndex}`,
-        ...judgeLink(link, world),
+    ...leases,
+    ...judgeUnleased(world, look, context),
+    ...look.faults.map(
+      (fault): Verdict => ({
+        kind: 'index',
+        object: formatIp(fault.at.address),
+        fault,
+        seen: `${fault.fault === 'stray' ? fault.indexRevision : fault.held.modRevision}`,
+        ...judgeFault(fault, freed),
       }),
     ),
+    ...look.endpoints.map((endpoint): Verdict => {
+      const seen = JSON.stringify(endpoint);
+      const object = shortId(endpoint.endpointId);
+      return { kind: 'endpoint', object, endpoint, seen, ...judgeEndpoint(endpoint, world, look, context) };
+    }),
+    ...look.links.map((link): Verdict => {
+      const seen = `${link.linkIndex}`;
+      return { kind: 'link', object: link.name, link, seen, ...judgeLink(link, world) };
+    }),
     ...look.networks.map((network): Verdict => {
       const seen = network.networkId;
-      return {
-        kind: 'network',
-        object: shortId(network.networkId),
-        network,
-        seen,
-        ...judgeNetwork(network, world, look, context),
-      };
+      const object = shortId(network.networkId);
+      return { kind: 'network', object, network, seen, ...judgeNetwork(network, world, look, context) };
     }),
     ...look.claims.map((claim): Verdict => {
       const seen = `${claim.networkId}`;
       return { kind: 'claim', object: claim.poolId, claim, seen, ...judgeClaim(claim, world, look, context) };
     }),
   ];
+}
+
+/** Whether something is to be done, after a second look that agrees. */
+export function isChange({ action }: Pick<Decision, 'action'>): boolean {
+  return action !== 'keep' && action !== 'wait' && action !== 'conflict';
 }
 
 /** The verdicts of the second look that the first one shares; only these may be acted on. */
@@ -116,105 +106,133 @@ export function agreed(first: readonly Verdict[], second: readonly Verdict[]): V
   });
 }
 
-interface World {
-  readonly networkIds: ReadonlySet<string>;
-  readonly engineEndpoints: ReadonlyMap<string, EngineEndpoint>;
-  readonly records: ReadonlyMap<string, EndpointRecord>;
-  /** Who has an address, by `<pool> <address>`. */
-  readonly usedBy: ReadonlyMap<string, string>;
-  /** More than one if the end of an earlier endpoint was lost and its address given out again. */
-  readonly recordsOf: ReadonlyMap<string, readonly EndpointRecord[]>;
-  /** Addresses that have a lease in etcd. */
-  readonly leased: ReadonlySet<string>;
-  readonly subnetsOfEngine: readonly string[];
-}
-
-function worldOf(look: Look): World {
-  const engineEndpoints = new Map<string, EngineEndpoint>();
-  const usedBy = new Map<string, string>();
-  const networks = new Map(look.engineNetworks.map((network) => [network.networkId, network]));
-  const use = (endpoint: EngineEndpoint, name: string): void => {
-    const network = networks.get(endpoint.networkId);
-    if (network === undefined) return;
-    if (endpoint.endpointId !== '') engineEndpoints.set(endpoint.endpointId, endpoint);
-    const subnets = network.subnets.map((subnet) => parseCidr(subnet));
-    for (const text of [endpoint.ipv4, endpoint.ipv6]) {
-      if (text === undefined || text === '') continue;
-      const address = parseIp(text);
-      const subnet = subnets.find((candidate) => cidrHas(candidate, address));
-      if (subnet !== undefined) usedBy.set(addressKey(subnet, formatIp(address)), name);
-    }
-  };
-  for (const network of look.engineNetworks) {
-    for (const endpoint of network.endpoints)
-      use(endpoint, endpoint.containerName ?? shortId(endpoint.endpointId));
-  }
-  for (const container of look.engineContainers) {
-    for (const endpoint of container.endpoints) use(endpoint, container.name);
-  }
-  const recordsOf = new Map<string, EndpointRecord[]>();
-  for (const record of look.endpoints) {
-    for (const { subnet, address } of addressesOf(record)) {
-      const key = addressKey(subnet, formatIp(address));
-      recordsOf.set(key, [...(recordsOf.get(key) ?? []), record]);
-    }
-  }
-  return {
-    networkIds: new Set(networks.keys()),
-    engineEndpoints,
-    records: new Map(look.endpoints.map((record) => [record.endpointId, record])),
-    usedBy,
-    recordsOf,
-    leased: new Set(look.leases.map(({ subnet, address }) => addressKey(subnet, formatIp(address)))),
-    subnetsOfEngine: look.engineNetworks.flatMap((network) => network.subnets),
-  };
-}
-
 function judgeLease(
-  lease: Look['leases'][number],
+  lease: LookedAtLease,
   world: World,
   look: Look,
   context: PlanContext,
-): Judgement {
+): Judgement & { readonly holder?: LeaseHolder } {
   if (lease.busy) return { action: 'wait', reason: 'a request on it is under way' };
-  const key = addressKey(lease.subnet, formatIp(lease.address));
-  const user = world.usedBy.get(key);
-  if (user !== undefined) return { action: 'keep', reason: `the engine shows it at ${user}` };
+  const key = addressKey(lease);
+  const use = world.uses.get(key);
+  if (use !== undefined)
+    return used(lease, `the engine shows it at ${use.name}`, holderOf(use, world), look, context);
   let why = 'no container, endpoint or sandbox uses it';
-  for (const record of world.recordsOf.get(key) ?? []) {
+  for (const record of world.recordsOf.get(key)?.records ?? []) {
     const { action, reason } = judgeEndpoint(record, world, look, context);
     const endpoint = `endpoint ${shortId(record.endpointId)}`;
+    if (action === 'wait') return { action, reason: `${endpoint}: ${reason}` };
     if (action !== 'delete')
-      return { action: action === 'wait' ? 'wait' : 'keep', reason: `${endpoint}: ${reason}` };
+      return used(lease, `${endpoint}: ${reason}`, holderOfRecord(record), look, context);
     why = `its ${endpoint} is gone: ${reason}`;
   }
   if (lease.value.endpointId !== undefined && look.inSandbox.has(lease.value.endpointId)) {
-    return { action: 'keep', reason: 'its link is up in a sandbox' };
+    return { action: 'keep', reason: 'its link is in a sandbox' };
   }
-  const mine = lease.value.request.startsWith(`${context.instance}.`);
+  const mine = isOf(lease, context);
+  if (lease.value.state === 'warm') {
+    if (mine && lease.stocked) return { action: 'keep', reason: 'it is in stock for the next container' };
+    // The earlier process may have given it to a container just before its end.
+    if (!mine && isWithin(look.wallMs - context.startedAtMs, context.graceMs))
+      return { action: 'wait', reason: 'it was in stock of an earlier process, and may have been given out' };
+  }
   if (mine && lease.value.state === 'pending' && isYoung(lease.value.at, look, context)) {
     return { action: 'wait', reason: 'its endpoint may still come' };
   }
   return { action: 'free', reason: why };
 }
 
+/** A lease in use is kept; if it does not say so itself, because a crash came between, that is written now. */
+function used(
+  lease: LookedAtLease,
+  reason: string,
+  holder: LeaseHolder | undefined,
+  look: Look,
+  context: PlanContext,
+): Judgement & { readonly holder?: LeaseHolder } {
+  const { state, at } = lease.value;
+  const soon = isOf(lease, context) && isWithin(look.wallMs - at, Math.max(context.graceMs, UNBOUND_MS));
+  if (state === 'bound' || holder === undefined || soon) return { action: 'keep', reason };
+  return { action: 'bind', reason: `${reason}, and the lease does not say so`, holder };
+}
+
+/** @returns undefined while the container is being started */
+function holderOf({ endpoint }: EngineUse, world: World): LeaseHolder | undefined {
+  const { endpointId, networkId, containerId, containerName, macAddress } = endpoint;
+  const record = world.records.get(endpointId);
+  if (containerId === undefined || endpointId === '') return undefined;
+  return {
+    endpointId,
+    networkId,
+    macAddress: record?.macAddress ?? macAddress ?? '',
+    containerId,
+    ...(containerName === undefined ? {} : { containerName }),
+  };
+}
+
+function holderOfRecord({ endpointId, networkId, macAddress }: EndpointRecord): LeaseHolder {
+  return { endpointId, networkId, macAddress };
+}
+
+/** What lives here and has no lease of this host: taken again if nobody has it, else people must know. */
+function judgeUnleased(world: World, look: Look, context: PlanContext): Verdict[] {
+  const living = new Map<string, { readonly at: PoolAddress; readonly why: string }>();
+  for (const [key, { at, records }] of world.recordsOf) {
+    if (world.leased.has(key)) continue;
+    for (const record of records) {
+      const { action, reason } = judgeEndpoint(record, world, look, context);
+      if (action === 'keep')
+        living.set(key, { at, why: `endpoint ${shortId(record.endpointId)}: ${reason}` });
+    }
+  }
+  // Without a claim the network has its addresses from somebody else.
+  const claimed = new Set(look.claims.map(({ subnet }) => subnet));
+  for (const [key, { at, name, lives }] of world.uses) {
+    if (lives && !world.leased.has(key) && claimed.has(formatCidr(at.subnet)))
+      living.set(key, { at, why: `the engine shows it at ${name}` });
+  }
+  const forgotten = look.believed.flatMap((believed): Verdict[] => {
+    if (living.has(addressKey(believed))) return [];
+    const reason = 'this daemon believed that it holds it, and etcd has no such lease';
+    const object = formatIp(believed.address);
+    return [{ kind: 'lease', object, believed, seen: believed.value.request, action: 'delete', reason }];
+  });
+  const taken = [...living].map(([key, { at, why }]): Verdict => {
+    const object = formatIp(at.address);
+    const other = look.others.get(key);
+    if (other === undefined) {
+      const reason = `${why}, but this host has no lease of it in etcd`;
+      return { kind: 'lease', object, lost: at, seen: 'nothing', action: 'adopt', reason };
+    }
+    const reason = `${why}, but in etcd ${holderText(other)}`;
+    return { kind: 'lease', object, lost: at, seen: other.request, action: 'conflict', reason };
+  });
+  return [...taken, ...forgotten];
+}
+
+function judgeFault(fault: IndexFault, freed: ReadonlySet<string>): Judgement {
+  switch (fault.fault) {
+    case 'stray': {
+      const who = fault.other === undefined ? 'there is no such lease' : holderText(fault.other);
+      return { action: 'delete', reason: `the index of this host has it, but ${who}` };
+    }
+    case 'missing':
+    case 'different':
+      if (freed.has(formatIp(fault.at.address)))
+        return { action: 'keep', reason: 'its entry goes with the lease' };
+      return fault.fault === 'missing'
+        ? { action: 'repair', reason: 'the lease is of this host, but its index does not have it' }
+        : { action: 'repair', reason: 'the index of this host says something else than the lease' };
+  }
+}
+
 function judgeEndpoint(record: EndpointRecord, world: World, look: Look, context: PlanContext): Judgement {
   if (world.engineEndpoints.has(record.endpointId)) return { action: 'keep', reason: 'the engine knows it' };
-  if (look.inSandbox.has(record.endpointId)) return { action: 'keep', reason: 'its link is up in a sandbox' };
+  if (look.inSandbox.has(record.endpointId)) return { action: 'keep', reason: 'its link is in a sandbox' };
   if (record.instance === context.instance && isYoung(record.createdAt, look, context)) {
     return { action: 'wait', reason: 'the engine may still be starting it' };
   }
   return { action: 'delete', reason: 'the engine does not know it' };
-}
-
-/** A living endpoint whose lease etcd has lost gets it again, or its address would be given to another, too. */
-function withLease(record: EndpointRecord, world: World, judged: Judgement): Judgement {
-  if (judged.action !== 'keep') return judged;
-  const lost = addressesOf(record).find(
-    ({ subnet, address }) => !world.leased.has(addressKey(subnet, formatIp(address))),
-  );
-  if (lost === undefined) return judged;
-  return { action: 'adopt', reason: `${judged.reason}, but etcd has no lease of ${formatIp(lost.address)}` };
 }
 
 function judgeLink(link: LinkInfo, world: World): Judgement {
@@ -227,8 +245,7 @@ function judgeLink(link: LinkInfo, world: World): Judgement {
 
 function judgeNetwork(network: NetworkRecord, world: World, look: Look, context: PlanContext): Judgement {
   if (world.networkIds.has(network.networkId)) return { action: 'keep', reason: 'the engine knows it' };
-  if (look.endpoints.some((endpoint) => endpoint.networkId === network.networkId))
-    return { action: 'keep', reason: 'it has endpoints' };
+  if (world.networksInUse.has(network.networkId)) return { action: 'keep', reason: 'it has endpoints' };
   if (isRecent(network.createdAt, look, context))
     return { action: 'wait', reason: 'the engine may still be making it' };
   return { action: 'delete', reason: 'the engine does not know it' };
@@ -236,12 +253,18 @@ function judgeNetwork(network: NetworkRecord, world: World, look: Look, context:
 
 function judgeClaim(claim: ClaimRecord, world: World, look: Look, context: PlanContext): Judgement {
   // Not by its network alone: two networks that were made at once on one subnet may have each other's claim.
-  if (world.subnetsOfEngine.some((text) => formatCidr(parseCidr(text)) === claim.subnet)) {
+  if (world.subnetsOfEngine.has(claim.subnet)) {
     return { action: 'keep', reason: 'a network of the engine has this subnet' };
   }
+  if (world.subnetsInUse.has(claim.subnet)) return { action: 'keep', reason: 'it has endpoints' };
   if (isRecent(claim.createdAt, look, context))
     return { action: 'wait', reason: 'its network may still be under way' };
   return { action: 'delete', reason: 'no network of the engine stands behind it' };
+}
+
+/** This process asked for it. */
+function isOf({ value }: HeldLease, { instance }: PlanContext): boolean {
+  return value.request.startsWith(`${instance}.`);
 }
 
 /** Asked for a short time ago by an engine that still lives. */
@@ -259,8 +282,4 @@ function isRecent(atMs: number, look: Look, context: PlanContext): boolean {
 /** What lies far in the future was written before the clock was set back, and must not be waited for until then. */
 function isWithin(ageMs: number, graceMs: number): boolean {
   return Math.abs(ageMs) < graceMs;
-}
-
-function addressKey(subnet: Cidr, address: string): string {
-  return `${formatCidr(subnet)} ${address}`;
 }

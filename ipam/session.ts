@@ -8,22 +8,20 @@
  * - One living daemon a host: a session of another machine is never taken over, one of this machine is (the
  *   state lock of store/state-lock.ts has shown before that its daemon is dead).
  * - No lease hangs on the TTL: a dead daemon does not stop containers.
+ *
+ * With each sign of life the session key is read: etcd restored from a backup shows itself by a revision that is lower
+ * than one seen before, also on a host that writes nothing; and a second daemon by its value.
  */
 import type { Clock } from '../core/clock.ts';
 import { Conflict, NotFound, StoreUnavailable } from '../core/errors.ts';
+import { failpoint } from '../core/failpoint.ts';
 import type { Logger } from '../core/log.ts';
 import type { Compare, KeyValue, KvPort, Operation } from '../store/kv.ts';
 import type { Layout } from '../store/layout.ts';
-import { decode, type HostValue, type SessionValue, sessionSchema } from '../store/schema.ts';
+import { decode, type SessionValue, sessionSchema } from '../store/schema.ts';
+import { heldByAnother, registrationOf, type SessionIdentity, sessionText } from './session-values.ts';
 
-export interface SessionOptions {
-  readonly host: string;
-  readonly hostname: string;
-  readonly machineId: string;
-  readonly bootId: string;
-  /** Random, new for every process. */
-  readonly instance: string;
-  readonly version: string;
+export interface SessionOptions extends SessionIdentity {
   readonly ttlSeconds: number;
 }
 
@@ -34,6 +32,11 @@ export interface SessionDependencies {
   readonly logger: Logger;
   /** Another daemon has this host id: this one must end. Called once. */
   readonly onSuperseded: (reason: Conflict) => void;
+  /**
+   * etcd may have lost what it had: it went back to an earlier revision, or this host's session was over and others
+   * may have thought it dead. Called each time, with the reason.
+   */
+  readonly onStoreChanged?: (reason: 'etcd went back' | 'session taken anew') => void;
 }
 
 const RETRY_MS = 200;
@@ -48,6 +51,11 @@ export class Session {
   #ended = false;
   #renewal: Promise<void> | undefined;
   #keepAlive: NodeJS.Timeout | undefined;
+  /** No lower one may ever be seen again. */
+  #newestRevision = 0;
+  /** A session of this machine that is not ours is of a dead daemon: at the start, and where etcd went back to it. */
+  #mayTakeOver = true;
+  #provenAtMs: number | undefined;
 
   constructor(options: SessionOptions, deps: SessionDependencies) {
     this.#options = options;
@@ -67,9 +75,14 @@ export class Session {
     return this.#epoch !== undefined && !this.#ended;
   }
 
-  /** The epoch, or undefined before the session is held. */
+  /** Undefined before the session is held. */
   get epoch(): number | undefined {
     return this.#epoch;
+  }
+
+  /** When the last sign of life that etcd has confirmed was sent, of the monotonic clock. */
+  get provenAtMs(): number | undefined {
+    return this.#provenAtMs;
   }
 
   /**
@@ -106,9 +119,12 @@ export class Session {
   async fenceBroken(sent: number, seen: KeyValue | undefined): Promise<void> {
     if (this.#epoch !== sent) return;
     if (seen === undefined) return this.#renew(() => this.#acquire());
-    this.#checkMine(this.#decode(seen));
-    // Lower: etcd was restored from a backup. The epoch is made anew, or the fence would never hold again.
-    if (seen.modRevision < sent) return this.#renew(() => this.#move());
+    if (seen.modRevision < sent) {
+      // The epoch is made anew, or the fence would never hold again.
+      this.#wentBack();
+      return this.#renew(() => this.#acquire());
+    }
+    this.#checkMine(readSession(seen));
     this.#epoch = seen.modRevision;
   }
 
@@ -147,47 +163,48 @@ export class Session {
 
   /** Takes the session: a free one, or one of a dead daemon of this machine. */
   async #acquire(): Promise<boolean> {
-    const { kv, layout } = this.#deps;
+    const { kv, layout, clock } = this.#deps;
     const mine = await this.#read();
-    if (
-      mine !== undefined &&
-      this.#decode(mine).instance === this.instance &&
-      (this.#epoch ?? 0) < mine.modRevision
-    ) {
-      // An earlier try of ours was executed although its answer was lost.
-      return this.#adopt(mine.modRevision);
+    if (mine !== undefined) {
+      const other = readSession(mine);
+      // An earlier try of ours may have been executed although its answer was lost.
+      if (other.instance === this.instance && (this.#epoch ?? 0) < mine.modRevision)
+        return this.#adopt(mine.modRevision, mine.createRevision);
+      this.#checkTakeover(other);
     }
-    if (mine !== undefined) this.#checkTakeover(this.#decode(mine));
+    const sentAtMs = clock.now();
     const ttlId = await kv.ttlGrant(this.#options.ttlSeconds);
     const free: Compare =
       mine === undefined
         ? { test: 'absent', key: this.#key }
         : { test: 'modRevision', key: this.#key, equals: mine.modRevision };
     const hostKey = layout.host(this.host);
-    const registration: Operation = {
-      do: 'txn',
-      txn: {
-        compare: [{ test: 'absent', key: hostKey }],
-        success: [{ do: 'put', key: hostKey, value: JSON.stringify(this.#hostValue()) }],
-      },
-    };
-    const put: Operation = { do: 'put', key: this.#key, value: this.#value(), ttlId };
+    const known = (await kv.range({ key: hostKey })).kvs[0];
+    const registration = registrationOf(this.#options, hostKey, known, clock.wall());
+    const alive = [layout.dead(this.host), layout.deadWait(this.host)].map(
+      (key): Operation => ({ do: 'delete', range: { key } }),
+    );
+    const put: Operation = { do: 'put', key: this.#key, value: this.#text(), ttlId };
     // Noted before: should the answer be lost, this is the TTL that the key hangs on.
     this.#ttlId = ttlId;
-    const result = await kv.txn({ compare: [free], success: [put, registration] });
-    return result.succeeded && this.#adopt(result.revision);
+    const result = await kv.txn({ compare: [free], success: [put, registration, ...alive] });
+    if (!result.succeeded) return false;
+    this.#provenAtMs = sentAtMs;
+    return this.#adopt(result.revision, mine?.createRevision ?? result.revision);
   }
 
   async #move(): Promise<boolean> {
     const seen = await this.#read();
-    if (seen === undefined) return this.#acquire();
-    this.#checkMine(this.#decode(seen));
+    if (seen === undefined || this.#mayTakeOver) return this.#acquire();
+    this.#checkMine(readSession(seen));
     const ttl = this.#ttlId === undefined ? {} : { ttlId: this.#ttlId };
+    failpoint('session.before-bump');
     try {
       const result = await this.#deps.kv.txn({
         compare: [{ test: 'modRevision', key: this.#key, equals: seen.modRevision }],
-        success: [{ do: 'put', key: this.#key, value: this.#value(), ...ttl }],
+        success: [{ do: 'put', key: this.#key, value: this.#text(), ...ttl }],
       });
+      failpoint('session.after-bump');
       return result.succeeded && this.#adopt(result.revision);
     } catch (error) {
       // The TTL is gone, and the key hangs on another one.
@@ -196,14 +213,31 @@ export class Session {
     }
   }
 
-  #adopt(revision: number): boolean {
+  #adopt(revision: number, createdAt = 0): boolean {
+    const anew = this.#epoch !== undefined && !this.#mayTakeOver && createdAt > this.#epoch;
     this.#epoch = revision;
+    this.#newestRevision = Math.max(this.#newestRevision, revision);
+    this.#mayTakeOver = false;
+    if (anew) this.#deps.onStoreChanged?.('session taken anew');
     return true;
   }
 
   async #read(): Promise<KeyValue | undefined> {
-    const { kvs } = await this.#deps.kv.range({ key: this.#key });
+    // As it was when the question was sent: answers may overtake each other.
+    const newest = this.#newestRevision;
+    const { kvs, revision } = await this.#deps.kv.range({ key: this.#key });
+    if (revision < newest && newest === this.#newestRevision) this.#wentBack();
+    this.#newestRevision = Math.max(this.#newestRevision, revision);
     return kvs[0];
+  }
+
+  /** Restored from a backup: what was written since is lost. */
+  #wentBack(): void {
+    if (this.#mayTakeOver || this.#ended) return;
+    this.#newestRevision = 0;
+    this.#mayTakeOver = true;
+    this.#deps.logger.error('etcd went back to an earlier revision: it was restored from a backup');
+    this.#deps.onStoreChanged?.('etcd went back');
   }
 
   #scheduleKeepAlive(): void {
@@ -216,9 +250,12 @@ export class Session {
   }
 
   async #keepAliveOnce(): Promise<void> {
+    const sentAtMs = this.#deps.clock.now();
     try {
       const left = this.#ttlId === undefined ? 0 : await this.#deps.kv.ttlKeepAlive(this.#ttlId);
+      if (left > 0) this.#provenAtMs = sentAtMs;
       if (left === 0 && !this.#ended) await this.#renew(() => this.#acquire());
+      await this.#checkKey();
     } catch (error) {
       if (error instanceof Conflict || this.#ended) return;
       if (!(error instanceof StoreUnavailable))
@@ -226,8 +263,17 @@ export class Session {
     }
   }
 
+  /** Nobody else finds out on a host that writes nothing. */
+  async #checkKey(): Promise<void> {
+    const epoch = this.#epoch;
+    if (epoch === undefined || this.#renewal !== undefined || this.#ended) return;
+    const seen = await this.#read();
+    if (this.#mayTakeOver) await this.#renew(() => this.#acquire());
+    else await this.fenceBroken(epoch, seen);
+  }
+
   #checkTakeover(other: SessionValue): void {
-    if (other.machineId === this.#options.machineId && this.#epoch === undefined) return;
+    if (other.machineId === this.#options.machineId && this.#mayTakeOver) return;
     if (other.instance === this.instance) return;
     this.#superseded(other);
   }
@@ -237,10 +283,7 @@ export class Session {
   }
 
   #superseded(other: SessionValue): never {
-    const reason = new Conflict(
-      `host id "${this.host}" is held by another living daemon (${other.hostname}, machine ${other.machineId}, ` +
-        `pid ${other.pid}): give one of the two another host.name`,
-    );
+    const reason = heldByAnother(this.host, other);
     if (!this.#ended) {
       this.#ended = true;
       clearTimeout(this.#keepAlive);
@@ -249,28 +292,12 @@ export class Session {
     throw reason;
   }
 
-  #decode(kv: KeyValue): SessionValue {
-    return decode(sessionSchema, kv.key, kv.value);
-  }
-
-  #value(): string {
-    const { instance, machineId, bootId, hostname } = this.#options;
+  #text(): string {
     this.#fenceCount += 1;
-    const value: SessionValue = {
-      v: 1,
-      instance,
-      machineId,
-      bootId,
-      hostname,
-      pid: process.pid,
-      fence: this.#fenceCount,
-      at: this.#deps.clock.wall(),
-    };
-    return JSON.stringify(value);
+    return sessionText(this.#options, this.#fenceCount, this.#deps.clock.wall());
   }
+}
 
-  #hostValue(): HostValue {
-    const { machineId, hostname, version } = this.#options;
-    return { v: 1, machineId, hostname, version, firstSeenAt: this.#deps.clock.wall() };
-  }
+function readSession(kv: KeyValue): SessionValue {
+  return decode(sessionSchema, kv.key, kv.value);
 }

@@ -16,7 +16,7 @@ import { Conflict, InvalidRequest } from '../core/errors.ts';
 import { failpoint } from '../core/failpoint.ts';
 import { linkAliasOf, linkNameOf, shortId } from '../core/ids.ts';
 import { type Cidr, cidrHas, formatIp, parseCidr } from '../core/ip.ts';
-import { macOf, parseMac } from '../ipam/mac.ts';
+import { type MacPrefix, macOf, parseMac } from '../ipam/mac.ts';
 import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
 import { inTime, knownNetwork } from './networks.ts';
 import { parseEndpointOptions } from './options.ts';
@@ -48,7 +48,8 @@ export class Endpoints {
     const network = knownNetwork(this.#deps, request.NetworkID);
     const addresses = addressesOf(request, network);
     refusePublishing(request, addresses[0]);
-    const record = this.#recordOf(request, addresses[0]);
+    const pool = await this.#deps.addresses.poolSettings(addresses[0].subnet, deadline);
+    const record = this.#recordOf(request, addresses[0], pool.macPrefix ?? this.#options.macPrefix);
     const standing = this.#deps.endpoints.get(request.EndpointID);
     if (standing !== undefined && !isSame(standing, record)) {
       throw new Conflict(
@@ -95,11 +96,9 @@ export class Endpoints {
     failpoint('endpoint.after-record');
   }
 
-  #recordOf(request: CreateEndpointRequest, first: PlacedAddress): EndpointRecord {
+  #recordOf(request: CreateEndpointRequest, first: PlacedAddress, prefix: MacPrefix): EndpointRecord {
     const given = request.Interface;
-    const macAddress = isSet(given?.MacAddress)
-      ? parseMac(given.MacAddress)
-      : macOf(this.#options.macPrefix, first.address);
+    const macAddress = isSet(given?.MacAddress) ? parseMac(given.MacAddress) : macOf(prefix, first.address);
     return {
       v: 1,
       endpointId: request.EndpointID,

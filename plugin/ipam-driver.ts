@@ -108,11 +108,10 @@ function poolRequestOf(request: RequestPoolRequest): PoolRequest {
       `--ip-range ${formatCidr(range)} is not inside of --subnet ${formatCidr(subnet)}: give a part of the subnet`,
     );
   }
-  const { pool } = parseIpamOptions(request.Options);
   return {
     ...(subnet === undefined ? {} : { subnet }),
     ...(range === undefined ? {} : { range }),
     family,
-    options: pool === undefined ? {} : { pool },
+    options: parseIpamOptions(request.Options),
   };
 }

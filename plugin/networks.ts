@@ -40,8 +40,9 @@ export class Networks {
    * @throws InvalidRequest, Unsupported, NotFound (parent), Conflict (same id, other parameters)
    */
   async create(request: CreateNetworkRequest, { deadline, logger }: Call): Promise<void> {
-    const options = parseNetworkOptions(genericOf(request));
+    const given = parseNetworkOptions(genericOf(request));
     const attachment = this.#attachmentOf(request);
+    const options = await this.#withPools(given, attachment, deadline);
     const record = this.#recordOf(request, options, attachment);
     const { networks, addresses } = this.#deps;
     const standing = networks.get(request.NetworkID);
@@ -54,6 +55,7 @@ export class Networks {
     const families = attachment.subnets.map(({ subnet }) => subnet.family);
     await checkParent(this.#deps.net, record, options.vlan, families.includes(6), deadline, logger);
     await addresses.attachNetwork(attachment);
+    failpoint('network.before-record');
     await undoing(logger, async (undo) => {
       undo.push('the network record', () => networks.delete(record.networkId));
       await networks.put(record.networkId, record);
@@ -66,6 +68,32 @@ export class Networks {
   /** Forgets the network; one that is not known is forgotten already. */
   async delete(networkId: string, { deadline }: Call): Promise<void> {
     await within(this.#deps.networks.delete(networkId), deadline, 'deleting the network record');
+  }
+
+  /** A pool that is in a VLAN says in which, and every network on it must be in that one. */
+  async #withPools(
+    options: NetworkOptions,
+    { subnets }: NetworkAttachment,
+    deadline: Deadline,
+  ): Promise<NetworkOptions> {
+    let { vlan } = options;
+    for (const { subnet } of subnets) {
+      const pool = await this.#deps.addresses.poolSettings(subnet, deadline);
+      if (pool.vlan === undefined) continue;
+      if (vlan !== undefined && vlan !== pool.vlan) throw otherVlan(pool.title, pool.vlan, vlan, options);
+      vlan = pool.vlan;
+    }
+    if (vlan === undefined || options.vlan !== undefined) return options;
+    return (await this.#isVlan(options.parent ?? this.#options.defaultParent, vlan, deadline))
+      ? options
+      : { ...options, vlan };
+  }
+
+  /** The parent that was named is the VLAN's sub-interface already, whatever it is called. */
+  async #isVlan(parent: string | undefined, vlan: number, deadline: Deadline): Promise<boolean> {
+    if (parent === undefined) return false;
+    const link = await within(this.#deps.net.linkGet(parent), deadline, `looking up the link ${parent}`);
+    return link?.kind === 'vlan' && link.vlanId === vlan;
   }
 
   #recordOf(
@@ -113,6 +141,14 @@ export function knownNetwork(deps: NetworkDriverDependencies, networkId: string)
   throw new NotFound(
     `network ${shortId(networkId)} is not in the records of this host: remove it (docker network rm) and create it again`,
   );
+}
+
+function otherVlan(pool: string, vlan: number, other: number, given: NetworkOptions): Conflict {
+  const remedy =
+    given.vlan === undefined
+      ? 'use pools of one VLAN for a network'
+      : 'leave out -o vlan, or choose another pool';
+  return new Conflict(`pool ${pool} is in VLAN ${vlan}, not ${other}: ${remedy}`);
 }
 
 function genericOf(request: CreateNetworkRequest): Record<string, unknown> {

@@ -52,7 +52,7 @@ export const NETWORK_OPTIONS = {
   },
   vlan: {
     values: '1 to 4094',
-    default: 'none',
+    default: 'that of the pool, else none',
     explanation: 'Use the VLAN sub-interface PARENT.VLAN, which must exist, instead of the parent itself.',
     parse: (text) => integer('vlan', text, 1, 4094),
   },
@@ -62,13 +62,23 @@ export type NetworkOptions = Parsed<typeof NETWORK_OPTIONS>;
 /** `docker network create --ipam-opt key=value` */
 export const IPAM_OPTIONS = {
   pool: {
-    values: 'name of a configured pool',
-    default: 'the default pool, if no --subnet is given',
-    explanation: 'Take the subnet from the configuration instead of writing it.',
-    parse: (text) => {
-      if (/^[0-9a-zA-Z][0-9a-zA-Z._-]{0,63}$/.test(text)) return text;
-      throw new InvalidRequest(`option pool: ${quoted(text)} is not the name of a pool`);
-    },
+    values: 'name of a pool: one of `lanius pool add`, or a configured one',
+    default: 'the pool for this host, if no --subnet is given',
+    explanation: 'Take the subnet and all that is set for the pool, instead of writing it.',
+    parse: (text) => poolName('pool', 'a pool', text),
+  },
+  range: {
+    values: 'name of a range of the pool',
+    default: 'all ranges that are for the host and the container',
+    explanation: 'Take addresses from this range only; the way to a range with `select=none`.',
+    parse: (text) => poolName('range', 'a range', text),
+  },
+  sticky: {
+    values: 'true, false',
+    default: 'as the pool says, else false',
+    explanation:
+      'Addresses follow container names: a container of the same name gets the same address again, on any host. Needs engine 29 or later.',
+    parse: (text) => oneOf('sticky', text, ['true', 'false'] as const, InvalidRequest) === 'true',
   },
 } as const satisfies Table;
 export type IpamOptions = Parsed<typeof IPAM_OPTIONS>;
@@ -165,6 +175,12 @@ function integer(key: string, text: string, least: number, most: number): number
   const value = /^[1-9]\d{0,5}$/.test(text) ? Number(text) : Number.NaN;
   if (value >= least && value <= most) return value;
   throw new InvalidRequest(`option ${key}: ${quoted(text)} is not a whole number from ${least} to ${most}`);
+}
+
+/** Part of a PoolID and of keys in etcd. */
+function poolName(key: string, what: string, text: string): string {
+  if (/^[0-9a-zA-Z][0-9a-zA-Z._-]{0,62}$/.test(text)) return text;
+  throw new InvalidRequest(`option ${key}: ${quoted(text)} is not the name of ${what}`);
 }
 
 /** As the kernel's dev_valid_name(): at most 15 characters (IFNAMSIZ − 1), no slash, colon or white space. */

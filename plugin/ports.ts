@@ -32,6 +32,7 @@ export interface NetworkDriverOptions {
   readonly driverName: string;
   /** The parent of networks that name none. */
   readonly defaultParent?: string;
+  /** Of pools that say nothing. */
   readonly macPrefix: MacPrefix;
   /** Random, new for every daemon process. */
   readonly instance: string;

@@ -54,5 +54,5 @@ function typeOf(node: SchemaNode): string {
   if (node.enum !== undefined) return node.enum.map((value) => `\`${value}\``).join(', ');
   if (node.type === 'integer') return `${node.minimum ?? ''} to ${node.maximum ?? ''}`;
   if (node.type === 'array') return node.items?.type === 'string' ? 'list of strings' : 'list of objects';
-  return node.type ?? '';
+  return node.type === 'object' ? 'map of strings' : (node.type ?? '');
 }

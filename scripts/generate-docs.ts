@@ -8,6 +8,7 @@ import { benchmarksDoc } from '../bench/results-folder.ts';
 import { jsonSchema } from '../daemon/config-keys.ts';
 import { cliDoc } from './cli-doc.ts';
 import { configDoc } from './config-doc.ts';
+import { failpointsDoc } from './failpoints-doc.ts';
 import { optionsDoc } from './options-doc.ts';
 
 /** File under the checkout, and what makes it; @param root folder of the checkout */
@@ -16,6 +17,7 @@ export const generatedDocs: Readonly<Record<string, (root: string) => string>> =
   'docs/config.schema.json': () => `${JSON.stringify(jsonSchema, null, 2)}\n`,
   'docs/cli.md': cliDoc,
   'docs/options.md': optionsDoc,
+  'docs/failpoints.md': failpointsDoc,
   'docs/benchmarks.md': benchmarksDoc,
 };
 

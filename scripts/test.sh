@@ -1,6 +1,7 @@
 #!/bin/bash
 # test.sh [--layer NAME]... [--grep TEXT] [--no-setup]   every test there is, as CI runs it: installs what they need, builds, checks
-# the style, then runs the layers unit, contract, integration, netns, e2e and quickstart. A layer's failure stops no other one.
+# the style, then runs the layers unit, contract, integration, netns, race, e2e, outage and quickstart. A layer's failure
+# stops no other one. The outage takes ten minutes and hardly any work, so it runs beside the others, in a lab of its own.
 #
 #   --layer NAME   only this layer (may be repeated)
 #   --grep TEXT    only tests whose title contains TEXT
@@ -21,11 +22,11 @@ while [ $# -gt 0 ]; do
     --layer) layers+=("${2:?"--layer needs a name"}") && shift ;;
     --grep) grep=${2:?"--grep needs a text"} && shift ;;
     --no-setup) setup='' ;;
-    *) sed -n '2,10s/^# \{0,1\}//p' "$self" >&2 && exit 2 ;;
+    *) sed -n '2,11s/^# \{0,1\}//p' "$self" >&2 && exit 2 ;;
   esac
   shift
 done
-[ ${#layers[@]} -gt 0 ] || layers=(unit contract integration netns e2e quickstart)
+[ ${#layers[@]} -gt 0 ] || layers=(unit contract integration netns outage race e2e quickstart)
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -57,10 +58,10 @@ finish() {
 
 # run_layer NAME: its mocha run; whatever keeps mocha from reporting is a failure of its own
 run_layer() {
-  local before after status words=(--reporter test/support/tally-reporter.cjs)
+  local before after status said=$work/layer-$1 words=(--reporter test/support/tally-reporter.cjs)
   [ -z "$grep" ] || words+=(--fgrep "$grep")
   before=$(wc -l <"$LANIUS_TALLY")
-  timeout --kill-after=30 "$(limit "$1")" npm run --silent "test:$1" -- "${words[@]}" </dev/null 2>&1 | tee "$work/layer"
+  timeout --kill-after=30 "$(limit "$1")" npm run --silent "test:$1" -- "${words[@]}" </dev/null 2>&1 | tee "$said"
   status=$?
   after=$(wc -l <"$LANIUS_TALLY")
   if [ "$status" = 124 ] || [ "$status" = 137 ]; then
@@ -72,7 +73,23 @@ run_layer() {
     return
   fi
   [ "$before" = "$after" ] || return 0
-  note failed "layer $1" "status $status: $(grep -v '^[[:space:]]*$' "$work/layer" | tail -n 5)"
+  note failed "layer $1" "status $status: $(grep -v '^[[:space:]]*$' "$said" | tail -n 5)"
+}
+
+# begin_outage: starts the layer beside the others; what it says and counts is kept for end_outage
+begin_outage() {
+  LANIUS_TALLY=$work/tally-outage
+  : >"$LANIUS_TALLY"
+  export LANIUS_LAB_PREFIX=lno-
+  run_layer outage >"$work/outage"
+}
+
+end_outage() {
+  wait "$outage"
+  outage=''
+  echo '== outage'
+  cat "$work/outage"
+  cat "$work/tally-outage" >>"$LANIUS_TALLY"
 }
 
 # limit LAYER: seconds that it may take
@@ -81,6 +98,8 @@ limit() {
     unit) echo 120 ;;
     contract | netns) echo 240 ;;
     integration) echo 300 ;;
+    race) echo 600 ;;
+    outage) echo 1200 ;;
     e2e) echo 1500 ;;
     *) echo 300 ;;
   esac
@@ -114,14 +133,21 @@ if [ -n "$setup" ]; then
 fi
 : >"$LANIUS_TALLY"
 if [ -n "$setup" ]; then
-  case " ${layers[*]} " in *\ e2e\ *) step lab-setup test/lab/bin/lab-setup ;; esac
+  case " ${layers[*]} " in *\ e2e\ * | *\ outage\ *) step lab-setup test/lab/bin/lab-setup ;; esac
 fi
 rm -rf dist # tests whose source is gone must not run
 # a type error does not keep the compiler from writing what it understood
 step build npm run --silent build || [ -d dist/test ] || finish
 step lint npm run --silent lint
+outage=''
 for layer in "${layers[@]}"; do
+  if [ "$layer" = outage ]; then
+    begin_outage &
+    outage=$!
+    continue
+  fi
   echo "== $layer"
   if [ "$layer" = quickstart ]; then run_quickstart; else run_layer "$layer"; fi
 done
+[ -z "$outage" ] || end_outage
 finish

@@ -3,7 +3,7 @@
  *
  * @see etcd api/etcdserverpb/rpc.proto
  */
-import type { Metadata } from '@grpc/grpc-js';
+import type { CallOptions, Metadata } from '@grpc/grpc-js';
 import type {
   IAuthenticateRequest,
   IAuthenticateResponse,
@@ -17,8 +17,6 @@ import type {
   IRangeRequest,
   IRangeResponse,
   IStatusResponse,
-  ITxnRequest,
-  ITxnResponse,
   IWatchRequest,
   IWatchResponse,
 } from 'etcd3';
@@ -29,7 +27,8 @@ import type { RpcFailure } from './etcd-errors.ts';
 /** Request and answer of every unary call that is used. */
 export interface UnaryMethods {
   'KV/range': [IRangeRequest, IRangeResponse];
-  'KV/txn': [ITxnRequest, ITxnResponse];
+  /** Encoded, see etcd-txn-codec.ts. */
+  'KV/txn': [Buffer, Buffer];
   'Lease/leaseGrant': [ILeaseGrantRequest, ILeaseGrantResponse];
   'Lease/leaseRevoke': [ILeaseRevokeRequest, ILeaseRevokeResponse];
   'Maintenance/status': [Record<string, never>, IStatusResponse];
@@ -82,9 +81,31 @@ export function callOnce<M extends keyof UnaryMethods>(
     };
     // Tells the server until when the answer is wanted; our own timer is the one that counts.
     const options = { deadline: new Date(Date.now() + timeoutMs + 50) };
-    const call = methodOf(connection, method)(request, metadata, options, callback) as { cancel(): void };
+    const call = ENCODED.has(method)
+      ? sendBytes(connection, method, request as Buffer, metadata, options, callback)
+      : (methodOf(connection, method)(request, metadata, options, callback) as { cancel(): void });
     cancel = () => call.cancel();
   });
+}
+
+const TXN_PATH = '/etcdserverpb.KV/Txn';
+
+/** Their messages come and go as bytes. */
+const ENCODED: ReadonlySet<keyof UnaryMethods> = new Set(['KV/txn'] as const);
+
+function sendBytes(
+  connection: Connection,
+  method: keyof UnaryMethods,
+  request: Buffer,
+  metadata: Metadata,
+  options: CallOptions,
+  callback: UnaryCallback,
+): { cancel(): void } {
+  const [service] = method.split('/') as [Service, string];
+  const asIs = (bytes: Buffer): Buffer => bytes;
+  return connection
+    .stub(service)
+    .makeUnaryRequest(TXN_PATH, asIs, asIs, request, metadata, options, callback);
 }
 
 /** Opens a stream; its errors must be listened for by the caller. */

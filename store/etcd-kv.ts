@@ -9,9 +9,10 @@
 import { type Clock, systemClock } from '../core/clock.ts';
 import { InternalError, NotFound } from '../core/errors.ts';
 import { type Logger, silentLogger } from '../core/log.ts';
-import { keyValueOf, rangeRequestOf, revisionOf, txnRequestOf, txnResultOf } from './etcd-codec.ts';
+import { keyValueOf, rangeRequestOf, revisionOf } from './etcd-codec.ts';
 import { EtcdTransport, type EtcdTransportOptions } from './etcd-transport.ts';
 import { keepAliveOnce } from './etcd-ttl.ts';
+import { decodeTxn, encodeTxn } from './etcd-txn-codec.ts';
 import { EtcdWatch } from './etcd-watch.ts';
 import type {
   CallOptions,
@@ -64,8 +65,8 @@ export class EtcdKv implements KvPort {
   }
 
   async txn(txn: Transaction, options: CallOptions = {}): Promise<TransactionResult> {
-    const answer = await this.#transport.call('KV/txn', txnRequestOf(txn), this.#limitOf(options));
-    return txnResultOf(txn, answer);
+    const answer = await this.#transport.call('KV/txn', encodeTxn(txn), this.#limitOf(options));
+    return decodeTxn(txn, answer);
   }
 
   async ttlGrant(ttlSeconds: number, options: CallOptions = {}): Promise<string> {

@@ -47,6 +47,10 @@ export const claimRecordSchema = z.object({
   subnet: z.string(),
   /** `--ip-range`: automatic addresses come from here. */
   range: z.string().optional(),
+  /** `--ipam-opt range=`: automatic addresses come from that range of the pool. */
+  rangeName: z.string().optional(),
+  /** `--ipam-opt sticky=`; absent: as the pool says. */
+  sticky: z.boolean().optional(),
   /** Gateway and aux addresses that this claim keeps reserved. */
   held: z.array(z.object({ address: z.string(), role: z.enum(['gateway', 'aux']) })),
   /** Known once CreateNetwork came. */
@@ -61,6 +65,8 @@ export const releaseRecordSchema = z.object({
   subnet: z.string(),
   address: z.string(),
   createRevision: z.number().int(),
+  /** Which lease of the address; absent if it was not known. */
+  request: z.string().optional(),
 });
 export type ReleaseRecord = z.infer<typeof releaseRecordSchema>;
 

@@ -1,20 +1,40 @@
 /** Every command, in the order of the help. */
 import type { Command } from '../command.ts';
 import { doctor } from './doctor.ts';
+import { hostForget } from './host-forget.ts';
 import { hostLs } from './host-ls.ts';
 import { ipLs } from './ip-ls.ts';
 import { ipRelease } from './ip-release.ts';
+import { ipReserve } from './ip-reserve.ts';
+import { ipUnreserve } from './ip-unreserve.ts';
 import { networkLs } from './network-ls.ts';
+import { poolAdd } from './pool-add.ts';
 import { poolLs } from './pool-ls.ts';
+import { poolRm } from './pool-rm.ts';
+import { poolSet } from './pool-set.ts';
+import { poolShow } from './pool-show.ts';
 import { reconcile } from './reconcile.ts';
+import { storeCheck } from './store-check.ts';
+import { storeExport } from './store-export.ts';
+import { storeImport } from './store-import.ts';
 import { version } from './version.ts';
 
 export const commands: readonly Command[] = [
   networkLs,
   poolLs,
+  poolShow,
+  poolAdd,
+  poolSet,
+  poolRm,
   ipLs,
   ipRelease,
+  ipReserve,
+  ipUnreserve,
   hostLs,
+  hostForget,
+  storeCheck,
+  storeExport,
+  storeImport,
   reconcile,
   doctor,
   version,

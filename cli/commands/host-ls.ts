@@ -11,16 +11,24 @@ export const hostLs: Command = {
     const hosts = await client.get<HostInfo[]>(ADMIN_PATHS.hosts);
     output.table(
       hosts,
-      ['HOST', 'ALIVE', 'HOSTNAME', 'VERSION', 'LEASES', 'FIRST SEEN'],
+      ['HOST', 'ALIVE', 'HOSTNAME', 'VERSION', 'LEASES', 'FIRST SEEN', 'LABELS'],
       hosts.map((host) => [
         host.host,
-        host.alive ? 'yes' : 'no',
+        aliveText(host),
         host.hostname,
         host.version,
         String(host.leases),
         host.firstSeen,
+        Object.entries(host.labels ?? {})
+          .map(([key, value]) => `${key}=${value}`)
+          .join(','),
       ]),
     );
     return 0;
   },
 };
+
+function aliveText({ alive, deadSince }: HostInfo): string {
+  if (alive) return 'yes';
+  return deadSince === undefined ? 'no' : `no, since ${deadSince}`;
+}

@@ -11,13 +11,20 @@ export const poolLs: Command = {
     const pools = await client.get<PoolInfo[]>(ADMIN_PATHS.pools);
     output.table(
       pools,
-      ['POOL', 'GATEWAY', 'USABLE', 'LEASED', 'RESERVED', 'FREE', 'HOSTS'],
+      ['NAME', 'POOL', 'GATEWAY', 'USABLE', 'LEASED', 'RESERVED', 'FREE', 'HOSTS'],
       pools.map((pool) => [
+        pool.name ?? '',
         pool.pool,
         pool.gateway ?? '',
-        ...[pool.usable, pool.leased, pool.reserved, pool.free, pool.hosts.length].map(String),
+        ...[pool.usable, pool.leased, pool.reserved, pool.free].map(countText),
+        // Hosts are counted by etcd, too.
+        countText(pool.leased === undefined ? undefined : pool.hosts.length),
       ]),
     );
     return 0;
   },
 };
+
+function countText(count: number | undefined): string {
+  return count === undefined ? '?' : String(count);
+}

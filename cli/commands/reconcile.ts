@@ -8,7 +8,8 @@ export const reconcile: Command = {
   summary: 'Free what a crash left behind on this host, now',
   description:
     'Compares the leases of this host with what the engine and the kernel show, in two looks some seconds apart.\n' +
-    'What both looks find unused is freed. The daemon does this by itself at every start and from time to time.',
+    'What both looks find unused is freed. The daemon does this by itself at every start and from time to time.\n' +
+    'A conflict is an address that is in use here although etcd gives it to another host; nothing is done about it.',
   positionals: [],
   options: {
     'dry-run': { type: 'boolean', description: 'Only say what would be done' },
@@ -18,13 +19,13 @@ export const reconcile: Command = {
     const request: ReconcileRequest = { dryRun: input.options['dry-run'] === true };
     const report = await client.post<ReconcileReport>(ADMIN_PATHS.reconcile, request);
     output.value(report, () => describe(report, input.options['all'] === true));
-    return report.problem === undefined ? 0 : 1;
+    const conflicts = report.decisions.some(({ action }) => action === 'conflict');
+    return report.problem === undefined && !conflicts ? 0 : 1;
   },
 };
 
-function describe(report: ReconcileReport, all: boolean): string {
-  const changes = report.decisions.filter(({ action }) => action !== 'keep');
-  const shown = all ? report.decisions : changes;
+function describe({ decisions, dryRun, problem }: ReconcileReport, all: boolean): string {
+  const shown = all ? decisions : decisions.filter(({ action }) => action !== 'keep');
   const table =
     shown.length === 0
       ? ''
@@ -32,7 +33,13 @@ function describe(report: ReconcileReport, all: boolean): string {
           ['ACTION', 'KIND', 'OBJECT', 'REASON'],
           shown.map(({ action, kind, object, reason }) => [action, kind, object, reason]),
         );
-  const kept = report.decisions.length - changes.length;
-  const counts = `${changes.length} ${report.dryRun ? 'would change' : 'changed or waiting'}, ${kept} kept`;
-  return `${table}${report.problem === undefined ? counts : `nothing was changed: ${report.problem}`}\n`;
+  const count = (...actions: readonly string[]): number =>
+    decisions.filter(({ action }) => actions.includes(action)).length;
+  const [kept, waiting, conflicts] = [count('keep'), count('wait'), count('conflict')];
+  const changes = decisions.length - kept - waiting - conflicts;
+  const counts = [`${changes} ${dryRun ? 'would change' : 'changed'}`, `${kept} kept`];
+  if (waiting > 0) counts.push(`${waiting} waiting`);
+  if (conflicts > 0) counts.push(`${conflicts} in conflict`);
+  const result = problem === undefined ? counts.join(', ') : `nothing was changed: ${problem}`;
+  return `${table}${result}\n`;
 }

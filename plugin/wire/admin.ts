@@ -15,7 +15,7 @@ export const DEFAULT_ADMIN_SOCKET = '/run/lanius/admin.sock';
 export const ADMIN_PATHS = {
   version: '/v1/version',
   pools: '/v1/pools',
-  /** `?pool=10.77.0.0/16&host=h1`, both optional. */
+  /** `?pool=10.77.0.0/16&host=h1&name=web&state=bound`, all optional. */
   leases: '/v1/leases',
   release: '/v1/leases/release',
   hosts: '/v1/hosts',
@@ -25,9 +25,23 @@ export const ADMIN_PATHS = {
   reconcile: '/v1/reconcile',
 } as const;
 
+/** Header of an answer from this host's memory, because etcd did not answer. */
+export const STALE_HEADER = 'Lanius-Stale';
+/** Its value: what people are told. */
+export const STALE_NOTE = 'etcd does not answer: this is what this host knows, and may be out of date';
+
+export const LEASE_STATES = ['pending', 'bound', 'warm', 'reserved'] as const;
+
 export const leasesQuery = z.strictObject({
+  /** Subnet or name. */
   pool: z.string().min(1).exactOptional(),
-  host: z.string().min(1).exactOptional(),
+  /** Held by this host. */
+  host: z
+    .string()
+    .regex(/^[^/]+$/, 'is not the name of a host')
+    .exactOptional(),
+  name: z.string().min(1).exactOptional(),
+  state: z.enum(LEASE_STATES, `must be one of ${LEASE_STATES.join(', ')}`).exactOptional(),
 });
 
 /** Body of POST /v1/leases/release. */

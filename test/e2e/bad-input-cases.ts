@@ -36,7 +36,7 @@ const overlap = (subnet: string) =>
 const edge = (ip: string, subnet: string) =>
   address(`address ${ip} is the network or broadcast address of subnet ${subnet}: choose another`);
 const noSubnet = pool(
-  'no subnet given and no default pool is configured: add --subnet, or set ipam.defaultPool (configured pools: none)',
+  'no subnet given and no pool fits this host by itself: add --subnet, or make a pool with lanius pool add, or set ipam.defaultPool (configured pools: none)',
 );
 
 /** Arguments of `docker network create`, without drivers and name; what docker prints. */
@@ -93,12 +93,14 @@ export const NETWORKS: readonly (readonly [string, readonly string[], Words])[] 
   [
     'a misspelt IPAM option',
     [...SUBNET, ...PARENT, '--ipam-opt', 'pol=x'],
-    pool('unknown IPAM option "pol": did you mean "pool"? known: pool'),
+    pool('unknown IPAM option "pol": did you mean "pool"? known: pool, range, sticky'),
   ],
   [
     'a pool that is not configured',
     [...PARENT, '--ipam-opt', 'pool=x'],
-    pool('pool "x" is not configured: add it to ipam.pools, or use --subnet instead'),
+    pool(
+      'there is no pool "x": make it with lanius pool add, or add it to ipam.pools, or use --subnet instead',
+    ),
   ],
   [
     'a pool name that can be none',

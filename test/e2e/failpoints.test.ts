@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
-import { FAILPOINTS, type Failpoint } from '../../core/failpoint.ts';
+import { FAILPOINT_NAMES, FAILPOINTS, type Failpoint } from '../../core/failpoint.ts';
 import {
   containerOf,
   crashLab,
@@ -14,31 +14,12 @@ import {
   type Pings,
   pingAll,
   runQuick,
-  SUBNET,
 } from '../support/crash.ts';
-import { createNetwork, IMAGE, labConfig, removeAll, running } from '../support/flat.ts';
+import { clearUp, SCENARIOS, type Scene } from '../support/failpoint-scenarios.ts';
+import { labConfig, removeAll, running } from '../support/flat.ts';
 import type { Lab } from '../support/lab.ts';
-import type { Machine } from '../support/machine.ts';
 import { until } from '../support/poll.ts';
 import { need } from '../support/require.ts';
-
-/** What passes a failpoint. */
-type Deed = 'docker run' | 'docker rm' | 'docker network create';
-
-const DEEDS: Readonly<Record<Failpoint, Deed>> = {
-  'lease.before-commit': 'docker run',
-  'lease.after-commit': 'docker run',
-  'endpoint.before-record': 'docker run',
-  'endpoint.after-record': 'docker run',
-  'join.before-link': 'docker run',
-  'join.after-link': 'docker run',
-  'leave.after-undo': 'docker rm',
-  'endpoint.before-link-delete': 'docker rm',
-  'release.before-commit': 'docker rm',
-  'release.after-commit': 'docker rm',
-  'pool.after-record': 'docker network create',
-  'network.after-record': 'docker network create',
-};
 
 describe('e2e/failpoints: kill -9 between every two effects', function () {
   this.timeout(300_000);
@@ -58,17 +39,17 @@ describe('e2e/failpoints: kill -9 between every two effects', function () {
     // The failpoints go round over the engines; each machine does its own one after the other.
     for (const [index, machine] of lab.machines.entries()) {
       let before: Promise<unknown> = Promise.resolve();
-      for (const name of FAILPOINTS.filter((_, i) => i % lab.machines.length === index)) {
-        const outcome = before.then(() => crashAt(machine, name));
+      for (const name of FAILPOINT_NAMES.filter((_, i) => i % lab.machines.length === index)) {
+        const outcome = before.then(() => crashAt({ lab, machine, name }));
         outcomes.set(name, outcome);
-        before = outcome.catch(() => recover(machine));
+        before = outcome.catch(() => recover({ lab, machine, name }));
       }
     }
   });
   after(() => lab?.down());
 
-  for (const name of FAILPOINTS) {
-    it(`${name}, passed by ${DEEDS[name]}`, async () => {
+  for (const name of FAILPOINT_NAMES) {
+    it(`${name}, passed by ${FAILPOINTS[name].passedBy}`, async () => {
       console.log(`      ${await outcomes.get(name)}`);
     });
   }
@@ -126,78 +107,45 @@ describe('e2e/failpoints: kill -9 between every two effects', function () {
   });
 
   /** Kills the daemon at one point and looks at the world after its return. @returns what came of the command */
-  async function crashAt(machine: Machine, name: Failpoint): Promise<string> {
+  async function crashAt(scene: Scene): Promise<string> {
+    const { machine, name } = scene;
+    const { prepare, deed, mend, returned, confirm, removes } = SCENARIOS[name];
     await runQuick(machine, 'victim');
+    await prepare?.(scene);
     const standing = await running(machine);
     await machine.stopLanius();
     const died = (log: string): number => log.split(`failpoint ${name}: killed\n`).length - 1;
     expect(died(await machine.log('lanius'))).to.equal(0);
     await machine.startLanius(undefined, { LANIUS_FAILPOINT: `${name}=kill` });
 
-    const command = doIt(machine, name);
+    const command = deed(scene);
     await until(`the daemon passes ${name}`, async () => died(await machine.log('lanius')) === 1, {
       timeoutMs: 20_000,
     });
     await machine.stopLanius('SIGKILL'); // dead already: waits until it is gone
+    await mend?.(scene);
     await machine.startLanius();
-    const returned = performance.now();
-    const tookMs = await exactSince(machine, returned);
-    const { status, stderr } = await command;
+    const returnedAt = performance.now();
+    await returned?.(scene);
+    const tookMs = await exactSince(machine, returnedAt);
+    const outcome = await command;
 
     const now = await running(machine);
-    const still = standing.filter((one) => DEEDS[name] !== 'docker rm' || one.name !== 'victim');
-    expect(now).to.deep.include.members(still);
+    expect(now).to.deep.include.members(standing.filter((one) => !removes || one.name !== 'victim'));
     await runQuick(machine, 'next');
     await expectNetwork(machine, 'next');
     await expectNetwork(machine, 'witness');
-    if (DEEDS[name] === 'docker network create') await useNetwork(machine, name, status);
-    await machine.sh('docker rm -f victim next deed >/dev/null 2>&1 || true');
+    await confirm?.(scene, outcome);
+    await clearUp(scene);
     await exactSince(machine, performance.now());
+    const { status, stderr } = outcome;
     const said = status === 0 ? 'succeeded' : `failed: ${stderr.trim().split('\n')[0]}`;
-    return `${machine.engine}: exact ${tookMs} ms after the return; ${DEEDS[name]} ${said}`;
+    return `${machine.engine}: exact ${tookMs} ms after the return; ${FAILPOINTS[name].passedBy} ${said}`;
   }
 
-  function doIt(machine: Machine, name: Failpoint): ReturnType<Machine['tryDocker']> {
-    if (DEEDS[name] === 'docker rm') return machine.tryDocker('rm', '-f', 'victim');
-    if (DEEDS[name] === 'docker network create') {
-      return createNetwork(machine, networkFor(name)).then(
-        (stdout) => ({ status: 0, stdout, stderr: '' }),
-        (error: Error) => ({ status: 1, stdout: '', stderr: error.message }),
-      );
-    }
-    return machine.tryDocker(
-      'run',
-      '-d',
-      '--name',
-      'deed',
-      '--network',
-      SUBNET.name,
-      IMAGE,
-      'sleep',
-      '100000',
-    );
-  }
-
-  /** The same network again must be possible, and give addresses. */
-  async function useNetwork(machine: Machine, name: Failpoint, status: number): Promise<void> {
-    const network = networkFor(name);
-    if (status !== 0) await createNetwork(machine, network);
-    await machine.docker('run', '--rm', '--network', network.name, IMAGE, 'true');
-    await machine.docker('network', 'rm', network.name);
-  }
-
-  async function recover(machine: Machine): Promise<void> {
-    await machine.stopLanius('SIGKILL');
-    await machine.startLanius();
-    await machine.sh('docker rm -f victim next deed >/dev/null 2>&1 || true');
+  async function recover(scene: Scene): Promise<void> {
+    await scene.machine.stopLanius('SIGKILL');
+    await scene.machine.startLanius();
+    await clearUp(scene);
   }
 });
-
-function networkFor(name: Failpoint): {
-  readonly name: string;
-  readonly subnet: string;
-  readonly gateway: string;
-} {
-  const third = 32 + FAILPOINTS.indexOf(name);
-  return { name: name.replace('.', '-'), subnet: `10.77.${third}.0/24`, gateway: `10.77.${third}.1` };
-}

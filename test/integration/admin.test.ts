@@ -61,9 +61,9 @@ describe('daemon/admin-server and cli', () => {
       version: { version: '9.9.9', node: 'v20', host: 'h1' },
       inventory: {
         pools: async () => [pool],
-        leases: async (filter) => {
+        leases: async function* (filter) {
           asked.push(filter);
-          return [lease];
+          yield [lease];
         },
         hosts: async () => [
           {
@@ -139,12 +139,12 @@ describe('daemon/admin-server and cli', () => {
   it('lists pools, leases, hosts and networks as tables', async () => {
     await start();
     expect((await lanius('pool', 'ls')).out).to.equal(
-      'POOL         GATEWAY   USABLE  LEASED  RESERVED  FREE   HOSTS\n' +
-        '10.0.0.0/16  10.0.0.1  65534   1       1         65532  2\n',
+      'NAME  POOL         GATEWAY   USABLE  LEASED  RESERVED  FREE   HOSTS\n' +
+        '-     10.0.0.0/16  10.0.0.1  65534   1       1         65532  2\n',
     );
     expect((await lanius('ip', 'ls')).out).to.equal(
-      'ADDRESS   POOL         STATE  HOST  CONTAINER  MAC ADDRESS        SINCE\n' +
-        '10.0.0.7  10.0.0.0/16  bound  h1    web        02:4c:0a:00:00:07  2026-01-01T00:00:00.000Z\n',
+      'ADDRESS   POOL         STATE  NAME  HOST  CONTAINER  MAC ADDRESS        SINCE\n' +
+        '10.0.0.7  10.0.0.0/16  bound  -     h1    web        02:4c:0a:00:00:07  2026-01-01T00:00:00.000Z\n',
     );
     expect((await lanius('host', 'ls')).out).to.contain('h1    yes    h1        9.9.9    1       2026');
     expect((await lanius('network', 'ls')).out).to.contain(
@@ -162,8 +162,15 @@ describe('daemon/admin-server and cli', () => {
   it('passes filters on', async () => {
     await start();
     await lanius('ip', 'ls', '--pool', '10.0.0.0/16', '--host', 'h1');
+    await lanius('ip', 'ls', '--name', 'web', '--state', 'bound');
     await lanius('ip', 'ls');
-    expect(asked).to.deep.equal([{ pool: '10.0.0.0/16', host: 'h1' }, {}]);
+    expect(asked).to.deep.equal([{ pool: '10.0.0.0/16', host: 'h1' }, { name: 'web', state: 'bound' }, {}]);
+    expect((await lanius('ip', 'ls', '--state', 'free')).err).to.equal(
+      'lanius: state: must be one of pending, bound, warm, reserved\n',
+    );
+    expect((await lanius('ip', 'ls', '--host', 'a/b')).err).to.equal(
+      'lanius: host: is not the name of a host\n',
+    );
   });
 
   it('frees an address, finds its pool, and leaves a line in the log', async () => {
@@ -225,7 +232,9 @@ describe('daemon/admin-server and cli', () => {
     await start({
       inventory: {
         pools: () => Promise.reject(new StoreUnavailable('etcd is away: try again')),
-        leases: () => Promise.reject(new Error('unforeseen')),
+        leases: () => ({
+          [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new Error('unforeseen')) }),
+        }),
         hosts: () => Promise.reject(new Conflict('busy')),
         release: async () => lease,
       },

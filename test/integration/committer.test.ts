@@ -1,12 +1,13 @@
 import { expect } from 'chai';
 import { systemClock as clock } from '../../core/clock.ts';
-import { type Conflict, StoreUnavailable } from '../../core/errors.ts';
+import { type Conflict, NotFound, StoreUnavailable } from '../../core/errors.ts';
 import { randomId } from '../../core/ids.ts';
 import { parseCidr, parseIp } from '../../core/ip.ts';
 import { silentLogger as logger } from '../../core/log.ts';
-import { Committer, type Step } from '../../ipam/committer.ts';
+import { Committer } from '../../ipam/committer.ts';
 import { leaseTransactions } from '../../ipam/lease-steps.ts';
 import { Session } from '../../ipam/session.ts';
+import type { Step } from '../../ipam/step.ts';
 import { EtcdKv } from '../../store/etcd-kv.ts';
 import type { KvPort, Transaction, TransactionResult } from '../../store/kv.ts';
 import { layoutOf } from '../../store/layout.ts';
@@ -113,6 +114,12 @@ describe('ipam/committer and session on a real etcd', function () {
     const request = `${session.instance}.${address}`;
     return steps.take({ v: 1, state: 'pending', host: session.host, request, bootId: 'b', at: 1 });
   }
+  /** Under way in a transaction of its own, if one can be sent. */
+  async function sent(step: Step): Promise<{ readonly done: Promise<unknown> }> {
+    const done = committer.submit(step);
+    await new Promise((resolve) => setImmediate(resolve));
+    return { done };
+  }
   const standing = async (address: string) =>
     (await store.kv.range({ key: layout.lease(subnet, parseIp(address)) })).count;
 
@@ -152,7 +159,9 @@ describe('ipam/committer and session on a real etcd', function () {
       throw new StoreUnavailable('no connection');
     });
     const before = store.asked.length;
-    const both = Promise.all([committer.submit(take('10.20.0.8')), committer.submit(take('10.20.0.9'))]);
+    const both = Promise.all(
+      [await sent(take('10.20.0.8')), await sent(take('10.20.0.9'))].map(({ done }) => done),
+    );
     await new Promise((resolve) => setTimeout(resolve, 500));
     expect(store.asked.length - before).to.equal(2);
     open();
@@ -185,6 +194,39 @@ describe('ipam/committer and session on a real etcd', function () {
     });
     await committer.submit({ ...take('10.20.0.11'), deadline: soon(3000) });
     expect(await standing('10.20.0.11')).to.equal(1);
+  });
+
+  it('fails only the step that etcd refuses, not the others of its batch', async () => {
+    const good = ['10.20.0.30', '10.20.0.31', '10.20.0.32', '10.20.0.33'];
+    const key = layout.cooling(subnet, parseIp('10.20.0.29'));
+    const put = { do: 'put', key, value: '{}', ttlId: '123456' } as const;
+    const guilty: Step = { lockKey: key, txn: { compare: [], success: [put] } };
+    // Two transactions are in flight at once; what comes then is one batch.
+    for (const text of ['10.20.0.27', '10.20.0.28']) {
+      store.meddle.push(async (send) => {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        return send();
+      });
+      await sent({ ...take(text), deadline: soon(2000) });
+    }
+    const before = store.asked.length;
+    const steps = [...good.slice(0, 2).map(take), guilty, ...good.slice(2).map(take)];
+    const outcomes = await Promise.allSettled(
+      steps.map((step) => committer.submit({ ...step, deadline: soon(2000) })),
+    );
+    expect(store.asked[before]?.success).to.have.length(5);
+    expect(outcomes.map(({ status }) => status)).to.deep.equal([
+      'fulfilled',
+      'fulfilled',
+      'rejected',
+      'fulfilled',
+      'fulfilled',
+    ]);
+    const refused = outcomes[2];
+    expect(refused?.status === 'rejected' && refused.reason).to.be.instanceOf(NotFound);
+    for (const address of good) expect(await standing(address)).to.equal(1);
+    expect(store.asked.length - before).to.equal(6);
+    await committer.submit({ ...take('10.20.0.34'), deadline: soon(2000) });
   });
 
   it('refuses at once what is asked after its end', async () => {

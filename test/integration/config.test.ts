@@ -53,6 +53,21 @@ describe('daemon/config', () => {
     ).to.deep.equal(['--log.level', 'LANIUS_ETCD_TIMEOUT_MS', file, 'default']);
   });
 
+  it('reads labels of the host from a file, a variable or a flag, and names what cannot be one', () => {
+    writeFileSync(file, '{"host":{"labels":{"rack":"r1"}}}');
+    expect(load().config.host).to.deep.equal({ name: 'this-host', labels: { rack: 'r1' } });
+    const env = { LANIUS_HOST_LABELS: 'rack=r2, zone=b' };
+    expect(load([], env).config.host.labels).to.deep.equal({ rack: 'r2', zone: 'b' });
+    expect(load(['--host.labels', '{"rack":"r3"}'], env).config.host.labels).to.deep.equal({ rack: 'r3' });
+    expect(load([], { LANIUS_HOST_LABELS: '' }).config.host.labels).to.deep.equal({});
+    expect(problemsOf([], { LANIUS_HOST_LABELS: 'rack' })).to.deep.equal([
+      'LANIUS_HOST_LABELS: "rack" is not of the form KEY=VALUE',
+    ]);
+    expect(problemsOf([], { LANIUS_HOST_LABELS: 'name=r1' })).to.deep.equal([
+      'LANIUS_HOST_LABELS: may hold letters, digits, dots, dashes and underscores, and must not be name, container or select',
+    ]);
+  });
+
   it('needs the file that --config or LANIUS_CONFIG names', () => {
     expect(problemsOf(['--config', '/nowhere/c.json'])).to.deep.equal([
       '/nowhere/c.json: there is no such file',

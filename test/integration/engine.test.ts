@@ -46,6 +46,7 @@ describe('engine/docker-engine', () => {
       network('n1', 'lanius', 'lanius'),
       network('n2', 'macvlan', 'lanius'),
       network('n3', 'bridge', 'default'),
+      network('n4', 'host', 'default'),
     ];
     socket.routes = {
       '/networks': json(all),
@@ -97,7 +98,7 @@ describe('engine/docker-engine', () => {
   });
 
   it('skips a network that is removed between the list and the look', async () => {
-    socket.routes['/networks'] = json([network('gone', 'lanius', 'lanius')]);
+    socket.routes['/networks'] = json([network('gone', 'lanius', 'lanius'), network('n', 'null', 'default')]);
     expect(await engine.networks(1000)).to.deep.equal([]);
     expect(await engine.network('gone', 1000)).to.equal(undefined);
   });
@@ -179,6 +180,20 @@ describe('engine/docker-engine', () => {
   it('refuses an answer of an unknown shape instead of guessing', async () => {
     socket.routes['/networks'] = json([{ Id: 7 }]);
     expect((await failureOf(engine.networks(500))).message).to.contain('0.Id');
+  });
+
+  it('does not believe that there is nothing: no engine is without its own networks', async () => {
+    socket.routes = { '/networks': json([]), '/containers/json': json([]) };
+    expect((await failureOf(engine.networks(500))).message).to.match(
+      /shows not even the networks "host" and "none": is dockerd still starting\?$/,
+    );
+    socket.routes['/networks'] = json([network('n', 'null', 'default')]);
+    expect(await engine.networks(500)).to.deep.equal([]);
+  });
+
+  it('takes "not found" for no list', async () => {
+    expect((await failureOf(engine.networks(500))).message).to.contain('does not know GET /networks');
+    expect((await failureOf(engine.containers(500))).message).to.contain('does dockerd listen there?');
   });
 
   it('does not listen to DOCKER_HOST', async () => {

@@ -9,41 +9,64 @@ import { systemClock as clock } from '../../core/clock.ts';
 import { type Deadline, deadlineAfter } from '../../core/deadline.ts';
 import type { Conflict } from '../../core/errors.ts';
 import { randomId } from '../../core/ids.ts';
-import { silentLogger as logger } from '../../core/log.ts';
+import { type Logger, silentLogger as logger } from '../../core/log.ts';
 import { Addresses } from '../../ipam/addresses.ts';
 import { ClaimBook } from '../../ipam/claim-book.ts';
 import { Committer } from '../../ipam/committer.ts';
+import { fullnessOf } from '../../ipam/fullness.ts';
+import type { LeasePolicies } from '../../ipam/lease-policies.ts';
 import { Leases } from '../../ipam/leases.ts';
+import { PoolAdmin } from '../../ipam/pool-admin.ts';
+import { PoolBook } from '../../ipam/pool-book.ts';
 import { Pools } from '../../ipam/pools.ts';
 import { Session } from '../../ipam/session.ts';
+import { WarmStock } from '../../ipam/warm-stock.ts';
 import { EtcdKv } from '../../store/etcd-kv.ts';
 import { type ClaimRecord, RECORD_KINDS, type ReleaseRecord } from '../../store/host-records.ts';
+import type { KvPort } from '../../store/kv.ts';
 import { layoutOf } from '../../store/layout.ts';
 import { RecordStore } from '../../store/records.ts';
 
 export interface IpamHostOptions {
-  /** `127.0.0.1:port` */
-  readonly etcd: string;
+  /** `127.0.0.1:port`, or of every member. */
+  readonly etcd: string | readonly string[];
   readonly name: string;
   readonly machineId?: string;
   /** Of an earlier instance, to be its successor. */
   readonly stateDir?: string;
   readonly ttlSeconds?: number;
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Addresses leased ahead; none by default. */
+  readonly warm?: { readonly size: number; readonly idleMs?: number; readonly checkMs?: number };
+  /** Instead of those of the pools in etcd. */
+  readonly policies?: LeasePolicies;
+  /** Of the leases. */
+  readonly logger?: Logger;
+  /** How long a request waits for an address of a full pool, in milliseconds. */
+  readonly fullWaitMs?: number;
+  /** Puts something between the host and its store. */
+  readonly wrapKv?: (kv: KvPort) => KvPort;
 }
 
 export const layout = layoutOf('/lanius/v1/');
 
 export class IpamHost {
   readonly stateDir: string;
-  readonly kv: EtcdKv;
+  readonly kv: KvPort;
   readonly session: Session;
   readonly committer: Committer;
   readonly leases: Leases;
+  readonly book: PoolBook;
   readonly pools: Pools;
+  readonly poolAdmin: PoolAdmin;
   readonly addresses: Addresses;
   readonly claimBook: ClaimBook;
   readonly claims: RecordStore<ClaimRecord>;
   readonly #releases: RecordStore<ReleaseRecord>;
+  readonly instance: string;
+  readonly warmStock: WarmStock | undefined;
+  /** What the session has told of etcd. */
+  readonly storeChanges: string[] = [];
   superseded: Conflict | undefined;
 
   constructor(options: IpamHostOptions & { readonly stateDir: string }) {
@@ -56,8 +79,12 @@ export class IpamHost {
       bootId: 'boot',
       instance: randomId(8),
       version: '0',
+      labels: options.labels ?? {},
     };
-    this.kv = new EtcdKv({ hosts: [options.etcd], timeoutMs: 1000 }, { logger, clock });
+    this.instance = identity.instance;
+    const hosts = typeof options.etcd === 'string' ? [options.etcd] : options.etcd;
+    const store = new EtcdKv({ hosts, timeoutMs: 1000 }, { logger, clock });
+    this.kv = options.wrapKv?.(store) ?? store;
     this.claims = new RecordStore({ stateDir, ...RECORD_KINDS.claims }, { logger });
     this.#releases = new RecordStore({ stateDir, ...RECORD_KINDS.releases }, { logger });
     const onSuperseded = (reason: Conflict): void => {
@@ -65,23 +92,53 @@ export class IpamHost {
     };
     this.session = new Session(
       { ...identity, ttlSeconds: options.ttlSeconds ?? 15 },
-      { kv: this.kv, layout, clock, logger, onSuperseded },
+      {
+        kv: this.kv,
+        layout,
+        clock,
+        logger,
+        onSuperseded,
+        onStoreChanged: (reason) => {
+          this.storeChanges.push(reason);
+          this.warmStock?.forget();
+        },
+      },
     );
     this.committer = new Committer({}, { kv: this.kv, session: this.session, logger });
     const { kv, committer } = this;
-    this.leases = new Leases(identity, {
-      kv,
-      layout,
-      committer,
-      releases: this.#releases,
-      clock,
-      random: Math.random,
-      logger,
-    });
-    this.pools = new Pools(identity, { kv, layout, committer, clock });
+    const book = new PoolBook({ coolingSeconds: 0 }, { kv, layout, logger });
+    this.book = book;
+    const { fullWaitMs } = options;
+    this.leases = new Leases(
+      { ...identity, ...(fullWaitMs === undefined ? {} : { fullWaitMs }) },
+      {
+        kv,
+        layout,
+        committer,
+        policies: options.policies ?? book,
+        releases: this.#releases,
+        clock,
+        random: Math.random,
+        logger: options.logger ?? logger,
+      },
+    );
+    this.pools = new Pools(identity, { kv, layout, committer, book, clock });
+    this.poolAdmin = new PoolAdmin({ host, configuredPools: [] }, { kv, layout, committer, book, clock });
     this.claimBook = new ClaimBook({ pools: this.pools, claims: this.claims, clock, logger });
-    const deps = { leases: this.leases, pools: this.pools, claims: this.claimBook, clock };
-    this.addresses = new Addresses({ configuredPools: [] }, deps);
+    const { warm } = options;
+    const fullness = fullnessOf({ kv, layout }, Math.random);
+    const warmDeps = { leases: this.leases, fullness, mayGiveOut: () => true, clock, logger };
+    this.warmStock = warm === undefined ? undefined : new WarmStock({ idleMs: 600_000, ...warm }, warmDeps);
+    const deps = {
+      leases: this.leases,
+      pools: this.pools,
+      book,
+      claims: this.claimBook,
+      clock,
+      ...(this.warmStock === undefined ? {} : { warmStock: this.warmStock }),
+    };
+    const { labels = {} } = options;
+    this.addresses = new Addresses({ configuredPools: [], labels }, deps);
   }
 
   /** A host that holds its session and has read its leases. */
@@ -95,6 +152,7 @@ export class IpamHost {
       throw error;
     });
     host.committer.pump();
+    await host.book.load();
     await host.leases.load();
     return host;
   }
@@ -102,12 +160,15 @@ export class IpamHost {
   /** As after kill -9: nothing is said to etcd, nothing goes on. The folder stays. */
   abandon(): void {
     this.committer.close();
+    void this.book.close();
     this.kv.close();
     void this.session.stop();
   }
 
   async stop(): Promise<void> {
+    await this.warmStock?.close();
     this.committer.close();
+    await this.book.close();
     await this.session.stop();
     this.kv.close();
     await rm(this.stateDir, { recursive: true, force: true });

@@ -49,4 +49,12 @@ export class LabEtcd {
       env: { ETCDCTL_API: '3' },
     });
   }
+
+  /** One transaction of `put KEY "VALUE"` lines, at most 128. @see etcdctl txn, which reads commands from stdin */
+  txn(puts: readonly string[]): Promise<string> {
+    return runOk(this.#outside.command(['etcdctl', `--endpoints=${this.endpoint}`, 'txn']), {
+      env: { ETCDCTL_API: '3' },
+      input: `\n${puts.join('\n')}\n\n\n`,
+    });
+  }
 }

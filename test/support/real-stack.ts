@@ -14,6 +14,7 @@ import { Committer } from '../../ipam/committer.ts';
 import type { ConfiguredPool } from '../../ipam/configured-pools.ts';
 import { Leases } from '../../ipam/leases.ts';
 import { DEFAULT_MAC_PREFIX } from '../../ipam/mac.ts';
+import { PoolBook } from '../../ipam/pool-book.ts';
 import { Pools } from '../../ipam/pools.ts';
 import { Session } from '../../ipam/session.ts';
 import { KernelLinks } from '../../net/links.ts';
@@ -103,16 +104,18 @@ export class RealStack {
     const endpoints = await records<EndpointRecord>(RECORD_KINDS.endpoints);
     const claims = await records<ClaimRecord>(RECORD_KINDS.claims);
     const releases = await records<ReleaseRecord>(RECORD_KINDS.releases);
+    const book = new PoolBook({ coolingSeconds: 0 }, { kv, layout, logger });
+    await book.load();
     const leases = new Leases(
       { host, instance, bootId },
-      { kv, layout, committer, releases, clock, random: Math.random, logger },
+      { kv, layout, committer, releases, policies: book, clock, random: Math.random, logger },
     );
     await leases.load();
-    const pools = new Pools({ host, instance, bootId }, { kv, layout, committer, clock });
+    const pools = new Pools({ host, instance, bootId }, { kv, layout, committer, book, clock });
     const { configuredPools = [], defaultPool } = this.#options;
     const addresses = new Addresses(
       { configuredPools, ...(defaultPool === undefined ? {} : { defaultPool }) },
-      { leases, pools, claims: new ClaimBook({ pools, claims, clock, logger }), clock },
+      { leases, pools, book, claims: new ClaimBook({ pools, claims, clock, logger }), clock },
     );
     const net = new KernelLinks({ namespacePath: this.namespace.path }, { log: logger });
     const network = new NetworkDriver(
@@ -124,6 +127,7 @@ export class RealStack {
     this.#ends.push(
       () => socket.close(),
       () => net.close(),
+      () => book.close(),
       () => session.stop(),
       async () => kv.close(),
     );

@@ -42,6 +42,16 @@ describe('bench/report', () => {
     expect(plain(5)).to.not.have.any.keys('reference', 'ratio');
   });
 
+  it('judges lower limits, too', () => {
+    const atLeast = (value: number) => resultOf({ id: 'a', what: 'b', value, unit: '1/s', atLeast: 3 });
+    expect(atLeast(3)).to.include({ limit: '>= 3.00', ok: true });
+    expect(atLeast(2.9).ok).to.equal(false);
+    expect(atLeast(Number.NaN).ok).to.equal(false);
+    const reference = { what: 'raw put', value: 10 };
+    const ratio = resultOf({ id: 'a', what: 'b', value: 29, unit: '1/s', reference, atLeast: 3 });
+    expect(ratio).to.include({ ratio: 2.9, ok: false });
+  });
+
   it('judges before it rounds', () => {
     expect(plain(1.100049, 1.1)).to.include({ value: 1.1, ok: false });
   });

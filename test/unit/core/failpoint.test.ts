@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect } from 'chai';
-import { FAILPOINTS } from '../../../core/failpoint.ts';
+import { FAILPOINT_NAMES } from '../../../core/failpoint.ts';
 
 const compiled = pathToFileURL(resolve(import.meta.dirname, '../../../core/failpoint.js')).href;
 
@@ -18,7 +18,7 @@ function run(variable: string | undefined, passages: readonly string[]) {
 
 describe('core/failpoint', () => {
   it('does nothing without the variable', () => {
-    expect(run(undefined, FAILPOINTS)).to.include({ status: 0, stdout: 'alive\n' });
+    expect(run(undefined, FAILPOINT_NAMES)).to.include({ status: 0, stdout: 'alive\n' });
   });
 
   it('kills the process at the armed point, and says which', () => {
@@ -31,7 +31,7 @@ describe('core/failpoint', () => {
   });
 
   it('passes the other points', () => {
-    const others = FAILPOINTS.filter((name) => name !== 'lease.after-commit');
+    const others = FAILPOINT_NAMES.filter((name) => name !== 'lease.after-commit');
     expect(run('lease.after-commit=kill', others)).to.include({ status: 0, stdout: 'alive\n' });
   });
 

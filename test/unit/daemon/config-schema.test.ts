@@ -29,6 +29,7 @@ describe('daemon/config-schema', () => {
       intervalSeconds: 60,
       lookGapSeconds: 2,
       pendingGraceSeconds: 60,
+      deadHostGraceSeconds: 0,
     });
   });
 

@@ -7,10 +7,17 @@ import { EngineUnavailable, StoreUnavailable } from '../../../core/errors.ts';
 import { Doctor, type DoctorDependencies } from '../../../daemon/doctor.ts';
 import { checkKernel, checkParents, checkPrivileges } from '../../../daemon/doctor-kernel.ts';
 import { checkReconciliation, checkSession, checkStateDir } from '../../../daemon/doctor-self.ts';
-import { checkEngine, checkPluginSocket, checkStore, isFaultyEtcd } from '../../../daemon/doctor-services.ts';
+import {
+  checkCompaction,
+  checkEngine,
+  checkPluginSocket,
+  checkStore,
+  isFaultyEtcd,
+} from '../../../daemon/doctor-services.ts';
 import type { ReconcileReport } from '../../../ipam/inventory.ts';
 import type { KernelFeatures, LinkInfo } from '../../../net/port.ts';
 import type { NetworkInfo } from '../../../plugin/wire/admin.ts';
+import type { KvPort } from '../../../store/kv.ts';
 
 const features: KernelFeatures = {
   kernelRelease: '6.1.0',
@@ -110,6 +117,25 @@ describe('daemon/doctor', () => {
     expect(await check({ leader: '0' })).to.deep.equal(['etcd: ok', 'etcd leader: fail']);
   });
 
+  it('warns if an old revision of a store with a long history is still there', async () => {
+    const asked: (number | undefined)[] = [];
+    const check = async (revision: number, kept: boolean): Promise<string[]> => {
+      const range: KvPort['range'] = async (_range, options) => {
+        asked.push(options?.revision);
+        if (!kept) throw new StoreUnavailable('etcd no longer has that revision');
+        return { revision, kvs: [], count: 0 };
+      };
+      const store = { status: async () => ({ ...status, revision }), range };
+      return statuses(await checkCompaction(store, 'k', 100));
+    };
+    expect(await check(250_000, true)).to.deep.equal([]);
+    expect(await check(250_001, true)).to.deep.equal(['etcd compaction: warn']);
+    expect(await check(900_000, false)).to.deep.equal(['etcd compaction: ok']);
+    expect(asked).to.deep.equal([50_001, 700_000]);
+    const away = () => Promise.reject(new StoreUnavailable('no etcd'));
+    expect(await checkCompaction({ status: away, range: away }, 'k', 100)).to.deep.equal([]);
+  });
+
   it('fails for what does not answer, with its own words', async () => {
     const engine = { version: () => Promise.reject(new EngineUnavailable('no engine')) };
     const store = { status: () => Promise.reject(new StoreUnavailable('no etcd')) };
@@ -140,13 +166,18 @@ describe('daemon/doctor', () => {
     const deps: DoctorDependencies = {
       net: { probe: async () => features, linkGet: async () => link },
       engine: { version: async () => ({ version: '28.5.2', apiVersion: '1.51' }) },
-      store: { status: async () => status },
+      store: { status: async () => status, range: async () => ({ revision: 7, kvs: [], count: 0 }) },
       session: { held: true },
       reconciler: { last: { ...report, at: new Date().toISOString() } },
       networks: () => [network],
       clock: systemClock,
     };
-    const options = { pluginSocket: '/nowhere.sock', stateDir: tmpdir(), reconcileIntervalSeconds: 60 };
+    const options = {
+      pluginSocket: '/nowhere.sock',
+      stateDir: tmpdir(),
+      storeKey: 'k',
+      reconcileIntervalSeconds: 60,
+    };
 
     it('reports every check and is not ok if one failed', async () => {
       const { ok, checks } = await new Doctor(options, deps).examine();

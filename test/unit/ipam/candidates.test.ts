@@ -1,98 +1,182 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { formatIp, type IpAddress, ipToHex, parseCidr, usableRange } from '../../../core/ip.ts';
+import { formatIp, type IpAddress, type IpRange, parseCidr, parseIp, usableRange } from '../../../core/ip.ts';
 import { Candidates } from '../../../ipam/candidates.ts';
 
-function source(subnet: string, taken: ReadonlySet<string>, busy: ReadonlySet<string> = new Set()) {
-  let reads = 0;
-  const range = usableRange(parseCidr(subnet));
-  return {
-    range,
-    reads: () => reads,
-    busy: (address: IpAddress) => busy.has(formatIp(address)),
-    taken: async (first: IpAddress, last: IpAddress) => {
-      reads += 1;
-      const keys: string[] = [];
-      for (let value = first.value; value <= last.value; value += 1n) {
-        const address: IpAddress = { family: first.family, value };
-        if (taken.has(formatIp(address))) keys.push(ipToHex(address));
-      }
-      return keys;
-    },
-  };
+const value = (text: string): bigint => parseIp(text).value;
+const range = (first: string, last = first): IpRange => ({
+  family: parseIp(first).family,
+  first: value(first),
+  last: value(last),
+});
+const wholeOf = (subnet: string): IpRange => usableRange(parseCidr(subnet));
+
+/** A store in memory that counts the looks. */
+class Store {
+  readonly taken = new Set<bigint>();
+  readonly cooling = new Map<bigint, number>();
+  readonly busyOnes = new Set<string>();
+  readonly looks: IpRange[][] = [];
+  nowMs = 0;
+  seed = 0;
+
+  candidates(...ranges: IpRange[]): Candidates {
+    const source = {
+      ranges,
+      busy: (address: IpAddress) => this.busyOnes.has(formatIp(address)),
+      look: async (spans: readonly IpRange[]) => {
+        this.looks.push([...spans]);
+        return { taken: this.taken, cooling: this.cooling };
+      },
+    };
+    const clock = { now: () => this.nowMs, wall: () => this.nowMs };
+    return new Candidates(source, { clock, random: () => this.seed });
+  }
 }
 
-const clock = { now: () => 0, wall: () => 0 };
+async function all(candidates: Candidates, most = 2000): Promise<string[]> {
+  const found: string[] = [];
+  for (let i = 0; i < most; i += 1) {
+    const address = await candidates.take();
+    if (address === undefined) break;
+    found.push(formatIp(address));
+  }
+  return found;
+}
 
 describe('ipam/candidates', () => {
-  it('guesses every free address of a pool once, and none that is taken or busy', async () => {
+  it('guesses every free address of several ranges once before any twice, and none that is taken or busy', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.uniqueArray(fc.integer({ min: 1, max: 62 })),
         fc.double({ min: 0, max: 0.999, noNaN: true }),
         async (used, seed) => {
-          const taken = new Set(used.map((n) => `10.0.0.${n}`));
-          const candidates = new Candidates(source('10.0.0.0/26', taken), { clock, random: () => seed });
-          const guessed = new Set<string>();
-          for (let i = 0; i < 62 - used.length; i += 1) {
-            const address = await candidates.take();
-            if (address !== undefined) guessed.add(formatIp(address));
-          }
-          expect(guessed.size).to.equal(62 - used.length);
-          for (const address of guessed) expect(taken.has(address)).to.equal(false);
+          const store = new Store();
+          store.seed = seed;
+          for (const n of used) store.taken.add(value(`10.0.0.${n}`));
+          const candidates = store.candidates(
+            range('10.0.0.1', '10.0.0.20'),
+            range('10.0.0.30', '10.0.0.40'),
+            range('10.0.0.60', '10.0.0.62'),
+          );
+          const inside = (n: number) => n <= 20 || (n >= 30 && n <= 40) || n >= 60;
+          const free = 34 - used.filter(inside).length;
+          const guessed = new Set(await all(candidates, free));
+          expect(guessed.size).to.equal(free);
+          for (const address of guessed) expect(store.taken.has(value(address))).to.equal(false);
         },
       ),
     );
   });
 
   it('looks at every segment before it gives up', async () => {
-    const all = new Set<string>();
-    for (let i = 0; i < 1024; i += 1) all.add(`10.0.${i >> 8}.${i & 255}`);
-    all.delete('10.0.2.9');
-    const pool = source('10.0.0.0/22', all);
-    const candidates = new Candidates(pool, { clock, random: () => 0.9 });
-    const found = await candidates.take();
-    expect(found && formatIp(found)).to.equal('10.0.2.9');
-    all.add('10.0.2.9');
+    const store = new Store();
+    store.seed = 0.9;
+    for (let i = 0; i < 1024; i += 1) store.taken.add(value('10.0.0.0') + BigInt(i));
+    store.taken.delete(value('10.0.2.9'));
+    const candidates = store.candidates(wholeOf('10.0.0.0/22'));
+    expect(formatIp((await candidates.take()) ?? parseIp('0.0.0.0'))).to.equal('10.0.2.9');
+    store.taken.add(value('10.0.2.9'));
     expect(await candidates.take()).to.equal(undefined);
-    expect(pool.reads()).to.be.at.most(9);
+    expect(store.looks.length).to.be.at.most(10);
   });
 
-  it('reads one segment of a large pool, not the pool', async () => {
-    const pool = source('10.0.0.0/8', new Set());
-    const candidates = new Candidates(pool, { clock, random: () => 0.5 });
-    for (let i = 0; i < 200; i += 1) await candidates.take();
-    expect(pool.reads()).to.equal(1);
+  it('reads one segment of a large pool, not the pool, also of IPv6', async () => {
+    for (const subnet of ['10.0.0.0/8', 'fd00::/64']) {
+      const store = new Store();
+      store.seed = 0.5;
+      expect(await all(store.candidates(wholeOf(subnet)), 200)).to.have.length(200);
+      expect(store.looks).to.have.length(1);
+    }
   });
 
-  it('puts a released address to the back', async () => {
-    const candidates = new Candidates(source('10.0.0.0/29', new Set()), { clock, random: () => 0 });
+  it('reads a segment over several ranges in one look', async () => {
+    const store = new Store();
+    await store
+      .candidates(range('10.0.0.1', '10.0.0.9'), range('10.0.0.11', '10.0.0.99'), range('10.9.0.1'))
+      .take();
+    expect(store.looks).to.deep.equal([[range('10.0.0.1', '10.0.0.99'), range('10.9.0.1')]]);
+  });
+
+  it('goes on after the last guess when its guesses are stale', async () => {
+    const store = new Store();
+    const candidates = store.candidates(wholeOf('10.0.0.0/16'));
+    expect(await all(candidates, 3)).to.deep.equal(['10.0.0.1', '10.0.0.2', '10.0.0.3']);
+    store.nowMs = 20_000;
+    expect(await all(candidates, 1)).to.deep.equal(['10.0.0.4']);
+  });
+
+  it('puts released addresses to the back, the first released first', async () => {
+    const store = new Store();
+    const candidates = store.candidates(wholeOf('10.0.0.0/29'));
+    const [one = '', two = ''] = await all(candidates, 2);
+    candidates.giveBack(parseIp(two), { seconds: 0, revision: 2 });
+    candidates.giveBack(parseIp(one), { seconds: 0, revision: 3 });
+    expect(await all(candidates, 6)).to.deep.equal([
+      '10.0.0.3',
+      '10.0.0.4',
+      '10.0.0.5',
+      '10.0.0.6',
+      two,
+      one,
+    ]);
+  });
+
+  it('gives what cools only when asked for that, the first released first', async () => {
+    const store = new Store();
+    for (const [n, revision] of [
+      [2, 50],
+      [4, 30],
+      [5, 70],
+    ] as const)
+      store.cooling.set(value(`10.0.0.${n}`), revision);
+    store.taken.add(value('10.0.0.5'));
+    const candidates = store.candidates(wholeOf('10.0.0.0/29'));
+    expect(await all(candidates, 3)).to.deep.equal(['10.0.0.1', '10.0.0.3', '10.0.0.6']);
+    for (const n of [1, 3, 6]) store.taken.add(value(`10.0.0.${n}`));
+    expect(await candidates.take()).to.equal(undefined);
+    const cool = [candidates.coolest(), candidates.coolest(), candidates.coolest()];
+    expect(cool.map((address) => address && formatIp(address))).to.deep.equal([
+      '10.0.0.4',
+      '10.0.0.2',
+      undefined,
+    ]);
+  });
+
+  it('knows by itself when its own releases have cooled', async () => {
+    const store = new Store();
+    const candidates = store.candidates(range('10.0.0.1'));
+    await candidates.take();
+    candidates.giveBack(parseIp('10.0.0.1'), { seconds: 5, revision: 9 });
+    store.nowMs = 4999;
+    expect(candidates.known()).to.equal(undefined);
+    store.nowMs = 5000;
+    expect(formatIp(candidates.known() ?? parseIp('0.0.0.0'))).to.equal('10.0.0.1');
+  });
+
+  it('starts somewhere else when another host was faster', async () => {
+    const store = new Store();
+    const candidates = store.candidates(wholeOf('10.0.0.0/16'));
     const first = await candidates.take();
-    if (first === undefined) throw new Error('no guess');
-    candidates.giveBack(first);
-    const order: string[] = [];
-    for (let i = 0; i < 6; i += 1) order.push(formatIp((await candidates.take()) ?? first));
-    expect(order.at(-1)).to.equal(formatIp(first));
+    store.seed = 0.5;
+    if (first !== undefined) candidates.missed(first);
+    expect(await all(candidates, 1)).to.deep.equal(['10.0.128.0']);
+    store.seed = 0;
+    if (first !== undefined) candidates.missed(first);
+    expect(await all(candidates, 1)).to.deep.equal(['10.0.128.1']);
   });
 
   it('reads nothing more when the time is up, however large the pool is', async () => {
-    let reads = 0;
-    const full = {
-      ...source('10.0.0.0/8', new Set()),
-      taken: async (first: IpAddress, last: IpAddress) => {
-        reads += 1;
-        return allOf(first, last);
-      },
-    };
-    const deadline = { leftMs: () => (reads < 2 ? 1 : 0) };
-    expect(await new Candidates(full, { clock, random: () => 0 }).take(deadline)).to.equal(undefined);
-    expect(reads).to.equal(2);
+    const store = new Store();
+    for (let i = 0; i < 70_000; i += 1) store.taken.add(value('10.0.0.0') + BigInt(i));
+    const deadline = { leftMs: () => (store.looks.length < 2 ? 1 : 0) };
+    expect(await store.candidates(wholeOf('10.0.0.0/8')).take(deadline)).to.equal(undefined);
+    expect(store.looks).to.have.length(2);
+  });
+
+  it('finds nothing in no ranges', async () => {
+    const store = new Store();
+    expect(await store.candidates().take()).to.equal(undefined);
+    expect(store.looks).to.have.length(0);
   });
 });
-
-function allOf(first: IpAddress, last: IpAddress): string[] {
-  const keys: string[] = [];
-  for (let { value } = first; value <= last.value; value += 1n)
-    keys.push(ipToHex({ family: first.family, value }));
-  return keys;
-}

@@ -4,134 +4,10 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
-import { systemClock } from '../../../core/clock.ts';
-import { deadlineAfter } from '../../../core/deadline.ts';
 import { type DriverError, KernelError, StoreUnavailable } from '../../../core/errors.ts';
 import { linkAliasOf } from '../../../core/ids.ts';
-import type { AddressService } from '../../../ipam/address-service.ts';
-import { DEFAULT_MAC_PREFIX } from '../../../ipam/mac.ts';
-import type { LinkInfo, MacvlanSpec, NetPort } from '../../../net/port.ts';
-import { NetworkDriver } from '../../../plugin/network-driver.ts';
-import type { Call, Records } from '../../../plugin/ports.ts';
-import { createEndpointRequest, createNetworkRequest, joinRequest } from '../../../plugin/wire/network.ts';
-import type { EndpointRecord, NetworkRecord } from '../../../store/host-records.ts';
-import { type LogLine, recordingLogger } from '../../support/plugin-client.ts';
 
-const NID = 'ab'.repeat(32);
-const EID = 'cd'.repeat(32);
-const IDS = { NetworkID: NID, EndpointID: EID };
-const diskFull = (): Promise<never> =>
-  Promise.reject(new KernelError('the disk is full: free some', { errno: 28, errnoName: 'ENOSPC' }));
-
-/** In memory; `refuse` plays a full disk for writes, `slowMs` a slow one. */
-class MemoryRecords<T> implements Records<T> {
-  readonly kept = new Map<string, T>();
-  refuse = false;
-  slowMs = 0;
-  get(id: string): T | undefined {
-    return this.kept.get(id);
-  }
-  list(): readonly T[] {
-    return [...this.kept.values()];
-  }
-  async put(id: string, record: T): Promise<void> {
-    if (this.refuse) return await diskFull();
-    this.kept.set(id, record);
-    if (this.slowMs > 0) await sleep(this.slowMs);
-  }
-  async delete(id: string): Promise<boolean> {
-    return this.kept.delete(id);
-  }
-}
-
-/** A kernel with one NIC; each operation can be replaced. */
-class PlayedNet implements NetPort {
-  readonly links = new Map<string, LinkInfo>([['eth0', linkOf('eth0')]]);
-  add: (spec: MacvlanSpec) => Promise<LinkInfo> = async (spec) => this.made(spec);
-  made(spec: MacvlanSpec): LinkInfo {
-    const link = { ...linkOf(spec.name), kind: 'macvlan', alias: spec.alias };
-    this.links.set(spec.name, link);
-    return link;
-  }
-  macvlanAdd(spec: MacvlanSpec): Promise<LinkInfo> {
-    return this.add(spec);
-  }
-  remove: (name: string) => Promise<boolean> = async (name) => this.links.delete(name);
-  linkDelete(name: string): Promise<boolean> {
-    return this.remove(name);
-  }
-  async linkGet(name: string): Promise<LinkInfo | undefined> {
-    return this.links.get(name);
-  }
-  async linkList(): Promise<LinkInfo[]> {
-    return [...this.links.values()];
-  }
-  async linkListIn(): Promise<LinkInfo[]> {
-    return [];
-  }
-  probe(): Promise<never> {
-    return Promise.reject(new Error('not played'));
-  }
-  async close(): Promise<void> {}
-}
-
-function linkOf(name: string): LinkInfo {
-  return { name, linkIndex: 2, mtuBytes: 1500, up: true, carrier: true };
-}
-
-function bench() {
-  const lines: LogLine[] = [];
-  const logger = recordingLogger(lines);
-  const net = new PlayedNet();
-  const networks = new MemoryRecords<NetworkRecord>();
-  const endpoints = new MemoryRecords<EndpointRecord>();
-  const told: string[] = [];
-  const store = { attach: async (): Promise<void> => {}, confirm: async (): Promise<void> => {} };
-  const unused = (): Promise<never> => Promise.reject(new Error('not played'));
-  const addresses: AddressService = {
-    requestPool: unused,
-    releasePool: unused,
-    requestAddress: unused,
-    releaseAddress: unused,
-    attachNetwork: () => store.attach(),
-    confirmLease: () => store.confirm(),
-    noteHolder: () => {},
-  };
-  const holders = {
-    joined: ({ endpointId }: EndpointRecord): void => void told.push(`joined ${endpointId}`),
-    left: (endpointId: string): void => void told.push(`left ${endpointId}`),
-  };
-  const driver = new NetworkDriver(
-    { driverName: 'lanius', defaultParent: 'eth0', macPrefix: DEFAULT_MAC_PREFIX, instance: 'i1' },
-    { addresses, net, networks, endpoints, holders, clock: systemClock, logger },
-  );
-  const call = (timeoutMs = 5000): Call => ({ deadline: deadlineAfter(timeoutMs, systemClock), logger });
-  const createNetwork = (timeoutMs?: number) =>
-    driver.createNetwork(
-      createNetworkRequest.parse({
-        NetworkID: NID,
-        Options: {},
-        IPv4Data: [{ AddressSpace: 'lanius', Pool: '10.0.0.0/16', Gateway: '10.0.0.1/16' }],
-        IPv6Data: [{ AddressSpace: 'lanius', Pool: 'fd00::/64', Gateway: 'fd00::1/64' }],
-      }),
-      call(timeoutMs),
-    );
-  const createEndpoint = (timeoutMs?: number, AddressIPv6 = '', Address = '10.0.0.7/16') =>
-    driver.createEndpoint(
-      createEndpointRequest.parse({
-        ...IDS,
-        Interface: { Address, AddressIPv6, MacAddress: '' },
-        Options: {},
-      }),
-      call(timeoutMs),
-    );
-  const join = (timeoutMs?: number) =>
-    driver.join(
-      joinRequest.parse({ ...IDS, SandboxKey: '/var/run/docker/netns/x', Options: {} }),
-      call(timeoutMs),
-    );
-  return { lines, net, networks, endpoints, told, store, driver, call, createNetwork, createEndpoint, join };
-}
+import { EID, IDS, linkOf, NID, playedDriver } from '../../support/played-driver.ts';
 
 async function codeOf(work: Promise<unknown>): Promise<string> {
   return await work.then(
@@ -142,7 +18,7 @@ async function codeOf(work: Promise<unknown>): Promise<string> {
 
 describe('plugin/network-driver', () => {
   it('keeps no record of a network whose pools could not be tied, or which the disk refused', async () => {
-    const { networks, store, createNetwork } = bench();
+    const { networks, store, createNetwork } = playedDriver();
     store.attach = () => Promise.reject(new StoreUnavailable('etcd is away'));
     expect(await codeOf(createNetwork())).to.equal('store');
     store.attach = async () => {};
@@ -151,15 +27,36 @@ describe('plugin/network-driver', () => {
     expect(networks.list()).to.deep.equal([]);
   });
 
+  it('puts a network into the VLAN of its pools, and refuses another', async () => {
+    const { net, networks, store, createNetwork } = playedDriver();
+    store.settings = { title: 'prod', vlan: 5 };
+    net.links.set('eth0.5', { ...linkOf('eth0.5'), kind: 'vlan', vlanId: 5 });
+    await createNetwork();
+    expect(networks.get(NID)?.parent).to.equal('eth0.5');
+    await networks.delete(NID);
+    const refused = await createNetwork(5000, { vlan: '6' }).catch((error: Error) => error.message);
+    expect(refused).to.equal('pool prod is in VLAN 5, not 6: leave out -o vlan, or choose another pool');
+    await createNetwork(5000, { parent: 'eth0.5' });
+    expect(networks.get(NID)?.parent).to.equal('eth0.5');
+  });
+
+  it('gives endpoints the MAC prefix of their pool', async () => {
+    const { endpoints, store, createNetwork, createEndpoint } = playedDriver();
+    await createNetwork();
+    store.settings = { macPrefix: { bytes: [0x06, 0x01] } };
+    await createEndpoint();
+    expect(endpoints.get(EID)?.macAddress).to.equal('06:01:0a:00:00:07');
+  });
+
   it('takes the record of a network back that came after the answer', async () => {
-    const { networks, createNetwork } = bench();
+    const { networks, createNetwork } = playedDriver();
     networks.slowMs = 40;
     expect(await codeOf(createNetwork(20))).to.equal('deadline');
     expect(networks.list()).to.deep.equal([]);
   });
 
   it('keeps no record of an endpoint whose lease could not be confirmed, or which the disk refused', async () => {
-    const { endpoints, store, createNetwork, createEndpoint } = bench();
+    const { endpoints, store, createNetwork, createEndpoint } = playedDriver();
     await createNetwork();
     store.confirm = () => Promise.reject(new StoreUnavailable('etcd is away'));
     expect(await codeOf(createEndpoint())).to.equal('store');
@@ -170,7 +67,7 @@ describe('plugin/network-driver', () => {
   });
 
   it('takes the record of an endpoint back that came after the answer', async () => {
-    const { endpoints, createNetwork, createEndpoint } = bench();
+    const { endpoints, createNetwork, createEndpoint } = playedDriver();
     await createNetwork();
     endpoints.slowMs = 40;
     expect(await codeOf(createEndpoint(20))).to.equal('deadline');
@@ -178,7 +75,7 @@ describe('plugin/network-driver', () => {
   });
 
   it('says what the kernel refused, and tells nobody that the endpoint joined', async () => {
-    const { net, told, createNetwork, createEndpoint, join } = bench();
+    const { net, told, createNetwork, createEndpoint, join } = playedDriver();
     await createNetwork();
     await createEndpoint();
     net.add = () => Promise.reject(new KernelError('no', { errno: 16, errnoName: 'EBUSY' }));
@@ -187,7 +84,7 @@ describe('plugin/network-driver', () => {
   });
 
   it('deletes a link that the kernel makes after the answer', async () => {
-    const { net, told, createNetwork, createEndpoint, join } = bench();
+    const { net, told, createNetwork, createEndpoint, join } = playedDriver();
     await createNetwork();
     await createEndpoint();
     net.add = async (spec) => {
@@ -201,7 +98,7 @@ describe('plugin/network-driver', () => {
   });
 
   it('takes the link back if the endpoint was deleted meanwhile', async () => {
-    const { driver, call, net, createNetwork, createEndpoint, join } = bench();
+    const { driver, call, net, createNetwork, createEndpoint, join } = playedDriver();
     await createNetwork();
     await createEndpoint();
     net.add = async (spec) => {
@@ -213,7 +110,7 @@ describe('plugin/network-driver', () => {
   });
 
   it('joins although the sandbox cannot be recorded, and says so', async () => {
-    const { endpoints, lines, told, createNetwork, createEndpoint, join } = bench();
+    const { endpoints, lines, told, createNetwork, createEndpoint, join } = playedDriver();
     await createNetwork();
     await createEndpoint();
     endpoints.refuse = true;
@@ -225,7 +122,7 @@ describe('plugin/network-driver', () => {
   });
 
   it('forgets an endpoint whose link cannot be deleted, and says so', async () => {
-    const { driver, call, endpoints, net, lines, createNetwork, createEndpoint, join } = bench();
+    const { driver, call, endpoints, net, lines, createNetwork, createEndpoint, join } = playedDriver();
     await createNetwork();
     await createEndpoint();
     await join();
@@ -239,14 +136,14 @@ describe('plugin/network-driver', () => {
   });
 
   it('ends within the limit where the kernel hangs, and lets endpoints go all the same', async () => {
-    const { driver, call, net, createNetwork } = bench();
+    const { driver, call, net, createNetwork } = playedDriver();
     net.linkGet = () => new Promise(() => {});
     expect(await codeOf(createNetwork(20))).to.equal('deadline');
     expect(await driver.deleteEndpoint(IDS, call(20))).to.deep.equal({});
   });
 
   it('leads both families, and the MAC follows IPv4 where there is one', async () => {
-    const { createNetwork, createEndpoint, join, net } = bench();
+    const { createNetwork, createEndpoint, join, net } = playedDriver();
     await createNetwork();
     expect(await createEndpoint(undefined, 'fd00::7/64')).to.deep.equal({
       Interface: { MacAddress: '02:4c:0a:00:00:07' },
@@ -261,7 +158,7 @@ describe('plugin/network-driver', () => {
   });
 
   it('leads IPv6 alone', async () => {
-    const { createNetwork, createEndpoint, join } = bench();
+    const { createNetwork, createEndpoint, join } = playedDriver();
     await createNetwork();
     const { Interface } = await createEndpoint(undefined, 'fd00::7/64', '');
     expect(Interface?.MacAddress).to.match(/^02:4c:/);
@@ -271,7 +168,7 @@ describe('plugin/network-driver', () => {
   });
 
   it('does not join an endpoint of another network, nor an unknown one', async () => {
-    const { endpoints, createNetwork, createEndpoint, join } = bench();
+    const { endpoints, createNetwork, createEndpoint, join } = playedDriver();
     await createNetwork();
     expect(await codeOf(join())).to.equal('not_found');
     await createEndpoint();
@@ -281,7 +178,7 @@ describe('plugin/network-driver', () => {
   });
 
   it('warns at the creation of a network if the parent is down', async () => {
-    const { lines, net, createNetwork } = bench();
+    const { lines, net, createNetwork } = playedDriver();
     net.links.set('eth0', { ...linkOf('eth0'), up: false, carrier: false });
     await createNetwork();
     expect(lines.map(({ level, fields }) => `${level} ${String(fields.reason)}`)).to.deep.equal([
@@ -290,7 +187,7 @@ describe('plugin/network-driver', () => {
   });
 
   it('tells the holders of each end, also of endpoints never joined', async () => {
-    const { driver, call, told } = bench();
+    const { driver, call, told } = playedDriver();
     driver.leave(IDS);
     await driver.deleteEndpoint(IDS, call());
     expect(told).to.deep.equal([`left ${EID}`, `left ${EID}`]);

@@ -25,11 +25,21 @@ describe('plugin/options', () => {
       /^unknown network option "colour": known: /,
     );
     expect(() => parseIpamOptions({ Pol: 'a' })).to.throw(
-      'unknown IPAM option "Pol": did you mean "pool"? known: pool',
+      'unknown IPAM option "Pol": did you mean "pool"? known: pool, range, sticky',
     );
     expect(() => parseEndpointOptions({ net_in: '100' })).to.throw(
       'unknown endpoint option "net_in": this version knows none',
     );
+  });
+
+  it('parses every IPAM option', () => {
+    const given = { pool: 'prod', range: 'web', sticky: 'true' };
+    expect(parseIpamOptions(given)).to.deep.equal({ ...given, sticky: true });
+    expect(parseIpamOptions({ sticky: 'false' })).to.deep.equal({ sticky: false });
+    expect(() => parseIpamOptions({ sticky: 'yes' })).to.throw('"yes" is not offered, only true, false');
+    for (const range of ['', 'a;b', 'a#1', 'a,b', 'a/b', 'x'.repeat(64)]) {
+      expect(() => parseIpamOptions({ range }), range).to.throw('is not the name of a range');
+    }
   });
 
   it('takes over what is not ours: keys of the engine and of others', () => {

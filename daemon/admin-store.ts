@@ -1,0 +1,150 @@
+/**
+ * Routes of the admin socket about the store as a whole: check, export, import. Their answers are streams of JSON
+ * lines (plugin/wire/admin-store.ts), written no faster than the other side reads.
+ *
+ * Must be put on the app before anything that reads bodies: an import is a long one.
+ */
+import { once } from 'node:events';
+import type { Express, Request, Response } from 'express';
+import { toDriverError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import type { CheckResult, StoreChecker } from '../ipam/store-checker.ts';
+import type { StoreEdit } from '../ipam/store-finding.ts';
+import type { StoreImport } from '../ipam/store-import.ts';
+import type { RepairResult, StoreRepair } from '../ipam/store-repair.ts';
+import { StoreSpool } from '../ipam/store-spool.ts';
+import { type CheckReport, type FindingInfo, STORE_PATHS } from '../plugin/wire/admin-store.ts';
+
+export interface StoreRoutesDependencies {
+  readonly checker: Pick<StoreChecker, 'check'>;
+  readonly repair: Pick<StoreRepair, 'repair'>;
+  /** Texts of whole lines. */
+  readonly exported: () => AsyncIterable<string>;
+  /** A new one for each import. */
+  readonly importing: () => Pick<StoreImport, 'run'>;
+  /** Folder with room for an import. */
+  readonly spoolDir: string;
+  readonly logger: Logger;
+}
+
+const PROGRESS_MS = 500;
+
+export function addStoreRoutes(app: Express, deps: StoreRoutesDependencies): void {
+  const logger = deps.logger.child({ component: 'admin' });
+  const route = (work: (lines: Lines, request: Request) => Promise<void>) => {
+    return async (request: Request, response: Response): Promise<void> => {
+      const lines = new Lines(response);
+      try {
+        await work(lines, request);
+      } catch (thrown) {
+        if (!response.headersSent) throw thrown;
+        const error = toDriverError(thrown);
+        logger.warn('an admin request failed', { method: `${request.method} ${request.path}`, err: error });
+        await lines.send({ error: { code: error.code, message: error.message } });
+      }
+      response.end();
+    };
+  };
+  app.get(
+    STORE_PATHS.check,
+    route(async (lines) => {
+      const result = await deps.checker.check(lines.progress);
+      await lines.send({ report: reportOf(result) });
+    }),
+  );
+  app.post(
+    STORE_PATHS.check,
+    route(async (lines) => {
+      const result = await deps.repair.repair(lines.progress);
+      await lines.send({ report: reportOf(result) });
+    }),
+  );
+  app.get(
+    STORE_PATHS.export,
+    route(async (lines) => {
+      for await (const text of deps.exported()) await lines.write(text);
+    }),
+  );
+  app.post(
+    STORE_PATHS.import,
+    route(async (lines, request) => {
+      const spool = await StoreSpool.take(request, deps.spoolDir);
+      try {
+        const result = await deps.importing().run(spool, lines.progress);
+        const { conflicts: _, ...counts } = result;
+        logger.warn('the store was imported into', counts);
+        await lines.send({ result });
+      } finally {
+        await spool.close();
+      }
+    }),
+  );
+}
+
+/** The answer, line by line. */
+class Lines {
+  readonly #response: Response;
+  #toldAtMs = performance.now();
+
+  constructor(response: Response) {
+    this.#response = response;
+  }
+
+  /** Tells it now and then; the other side may be gone. */
+  readonly progress = (keys: number): void => {
+    if (performance.now() - this.#toldAtMs < PROGRESS_MS || this.#response.writableNeedDrain) return;
+    this.#toldAtMs = performance.now();
+    void this.send({ progress: { keys } }).catch(() => {});
+  };
+
+  send(line: object): Promise<void> {
+    return this.write(`${JSON.stringify(line)}\n`);
+  }
+
+  /** @throws Error if the other side has gone */
+  async write(text: string): Promise<void> {
+    const response = this.#response;
+    if (response.destroyed) throw new Error('the lanius command has gone');
+    if (!response.headersSent) response.setHeader('Content-Type', 'application/x-ndjson');
+    if (response.write(text)) return;
+    const gone = new AbortController();
+    const close = (): void => gone.abort();
+    response.once('close', close);
+    try {
+      await once(response, 'drain', { signal: gone.signal });
+    } finally {
+      response.off('close', close);
+    }
+  }
+}
+
+function reportOf(result: CheckResult | RepairResult): CheckReport {
+  const { revision, counts, more } = result;
+  const outcomes = 'outcomes' in result ? result.outcomes : [];
+  const findings = result.findings.map(({ code, object, problem, repair, advice }, index): FindingInfo => {
+    const outcome = outcomes[index];
+    return {
+      code,
+      object,
+      problem,
+      ...(repair === undefined ? {} : { diff: repair.edits.flatMap(diffOf) }),
+      ...(advice === undefined ? {} : { advice }),
+      ...(outcome === undefined ? {} : { outcome }),
+    };
+  });
+  return { revision, counts, findings, more };
+}
+
+/** A value that is only written again, for its revision's sake, is one line. */
+function diffOf({ key, before, after }: StoreEdit): string[] {
+  if (before === after) return [`= ${key} ${oneLineOf(after ?? '')}`];
+  return [
+    ...(before === undefined ? [] : [`- ${key} ${oneLineOf(before)}`]),
+    ...(after === undefined ? [] : [`+ ${key} ${oneLineOf(after)}`]),
+  ];
+}
+
+/** A damaged value may be anything. */
+function oneLineOf(value: string): string {
+  return value.replace(/[^\x20-\x7e]/g, '?').slice(0, 1000);
+}
