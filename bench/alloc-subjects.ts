@@ -4,8 +4,8 @@
  */
 import type { Cidr, IpAddress } from '../core/ip.ts';
 import { formatIp, ipFromHex, ipToHex } from '../core/ip.ts';
-import { leaseTransactions } from '../ipam/lease-steps.ts';
-import type { Session } from '../ipam/session.ts';
+import type { Session } from '../ipam/commit/session.ts';
+import { leaseTransactions } from '../ipam/lease/lease-steps.ts';
 import type { EtcdTransport } from '../store/etcd-transport.ts';
 import type { KvPort, Transaction } from '../store/kv.ts';
 import { besides, inBatches, layout, leaseValue } from './bench-etcd.ts';

@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Cidr, IpAddress } from '../core/ip.ts';
-import { leaseTransactions } from '../ipam/lease-steps.ts';
+import { leaseTransactions } from '../ipam/lease/lease-steps.ts';
 import { etcdFlags } from '../store/embedded-etcd-process.ts';
 import type { KvPort, Operation } from '../store/kv.ts';
 import { type Layout, layoutOf } from '../store/layout.ts';

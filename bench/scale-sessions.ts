@@ -7,9 +7,9 @@ import { systemClock as clock } from '../core/clock.ts';
 import { randomId } from '../core/ids.ts';
 import { silentLogger as logger } from '../core/log.ts';
 import { configSchema } from '../daemon/config-schema.ts';
-import { OwnIndex } from '../ipam/own-index.ts';
-import { PoolBook } from '../ipam/pool-book.ts';
-import { Session } from '../ipam/session.ts';
+import { Session } from '../ipam/commit/session.ts';
+import { PoolBook } from '../ipam/pool/pool-book.ts';
+import { OwnIndex } from '../ipam/reconcile/own-index.ts';
 import { EtcdKv } from '../store/etcd-kv.ts';
 import { inBatches, layout } from './bench-etcd.ts';
 

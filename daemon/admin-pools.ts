@@ -1,7 +1,7 @@
 /** The admin socket's routes for operators' pools. Each order leaves a line in the log. */
 import type { Express } from 'express';
 import type { LogFields, Logger } from '../core/log.ts';
-import type { PoolAdministration, PoolOutcome } from '../ipam/pool-admin.ts';
+import type { PoolAdministration, PoolOutcome } from '../ipam/pool/pool-admin.ts';
 import { addPoolRequest, onePoolRequest, POOL_PATHS, setPoolRequest } from '../plugin/wire/admin-pools.ts';
 import { answer, shaped } from './admin-route.ts';
 

@@ -9,7 +9,7 @@ import { Conflict, type ErrorCode, InvalidRequest, NotFound, toDriverError } fro
 import { cidrHas, parseCidr, parseIp } from '../core/ip.ts';
 import type { Logger } from '../core/log.ts';
 import type { Forgetting, Inventory, KnownHere, Reconciling, Reserving } from '../ipam/inventory.ts';
-import type { PoolAdministration } from '../ipam/pool-admin.ts';
+import type { PoolAdministration } from '../ipam/pool/pool-admin.ts';
 import {
   ADMIN_PATHS,
   type DoctorReport,

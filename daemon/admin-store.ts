@@ -8,11 +8,11 @@ import { once } from 'node:events';
 import type { Express, Request, Response } from 'express';
 import { toDriverError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
-import type { CheckResult, StoreChecker } from '../ipam/store-checker.ts';
-import type { StoreEdit } from '../ipam/store-finding.ts';
-import type { StoreImport } from '../ipam/store-import.ts';
-import type { RepairResult, StoreRepair } from '../ipam/store-repair.ts';
-import { StoreSpool } from '../ipam/store-spool.ts';
+import type { CheckResult, StoreChecker } from '../ipam/upkeep/store-checker.ts';
+import type { StoreEdit } from '../ipam/upkeep/store-finding.ts';
+import type { StoreImport } from '../ipam/upkeep/store-import.ts';
+import type { RepairResult, StoreRepair } from '../ipam/upkeep/store-repair.ts';
+import { StoreSpool } from '../ipam/upkeep/store-spool.ts';
 import { type CheckReport, type FindingInfo, STORE_PATHS } from '../plugin/wire/admin-store.ts';
 
 export interface StoreRoutesDependencies {

@@ -6,7 +6,7 @@
  */
 import type { Deadline } from '../core/deadline.ts';
 import type { Cidr, IpAddress, IpFamily } from '../core/ip.ts';
-import type { MacPrefix } from './mac.ts';
+import type { MacPrefix } from './address/mac.ts';
 
 export interface PoolRequest {
   /** `--subnet`; absent = choose the pool for this host. Host bits are cleared already. */
@@ -26,7 +26,7 @@ export interface PoolRequest {
 }
 
 export interface PoolGrant {
-  /** Stable over restarts; ipam/claims.ts says what is in it. */
+  /** Stable over restarts; ipam/pool/claims.ts says what is in it. */
   readonly poolId: string;
   readonly subnet: Cidr;
 }

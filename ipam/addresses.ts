@@ -22,6 +22,7 @@ import {
   usableRange,
 } from '../core/ip.ts';
 import type { ClaimRecord } from '../store/host-records.ts';
+import { parseMacPrefix } from './address/mac.ts';
 import type {
   AddressGrant,
   AddressRequest,
@@ -32,17 +33,16 @@ import type {
   PoolRequest,
   PoolSettings,
 } from './address-service.ts';
-import type { ClaimBook } from './claim-book.ts';
-import { isPoolId, parsePoolId } from './claims.ts';
-import type { ConfiguredPool } from './configured-pools.ts';
-import type { Leases } from './leases.ts';
-import { LoopGuard } from './loop-guard.ts';
-import { parseMacPrefix } from './mac.ts';
-import type { PoolBook } from './pool-book.ts';
-import { choosePool } from './pool-choice.ts';
-import { choiceFor, type Labels, nameOf } from './pool-policy.ts';
-import type { Pools } from './pools.ts';
-import type { WarmStock } from './warm-stock.ts';
+import type { Leases } from './lease/leases.ts';
+import type { ClaimBook } from './pool/claim-book.ts';
+import { isPoolId, parsePoolId } from './pool/claims.ts';
+import type { ConfiguredPool } from './pool/configured-pools.ts';
+import { LoopGuard } from './pool/loop-guard.ts';
+import type { PoolBook } from './pool/pool-book.ts';
+import { choosePool } from './pool/pool-choice.ts';
+import { choiceFor, type Labels, nameOf } from './pool/pool-policy.ts';
+import type { Pools } from './pool/pools.ts';
+import type { WarmStock } from './warm/warm-stock.ts';
 
 export interface AddressesOptions {
   readonly configuredPools: readonly ConfiguredPool[];

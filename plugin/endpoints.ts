@@ -16,7 +16,7 @@ import { Conflict, InvalidRequest } from '../core/errors.ts';
 import { failpoint } from '../core/failpoint.ts';
 import { linkAliasOf, linkNameOf, shortId } from '../core/ids.ts';
 import { type Cidr, cidrHas, formatIp, parseCidr } from '../core/ip.ts';
-import { type MacPrefix, macOf, parseMac } from '../ipam/mac.ts';
+import { type MacPrefix, macOf, parseMac } from '../ipam/address/mac.ts';
 import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
 import { inTime, knownNetwork } from './networks.ts';
 import { parseEndpointOptions } from './options.ts';

@@ -2,8 +2,8 @@
 import type { Clock } from '../core/clock.ts';
 import type { Deadline } from '../core/deadline.ts';
 import type { Logger } from '../core/log.ts';
+import type { MacPrefix } from '../ipam/address/mac.ts';
 import type { AddressService } from '../ipam/address-service.ts';
-import type { MacPrefix } from '../ipam/mac.ts';
 import type { NetPort } from '../net/port.ts';
 import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
 

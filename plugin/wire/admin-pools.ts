@@ -1,11 +1,11 @@
 /**
  * Operators' pools over the admin socket: paths, requests, answers. Settings are texts as people write them on the
- * command line (docs/pools.md), so that there is one place that reads them: ipam/pool-settings.ts.
+ * command line (docs/pools.md), so that there is one place that reads them: ipam/pool/pool-settings.ts.
  */
 import { z } from 'zod';
-import type { PoolOutcome } from '../../ipam/pool-admin.ts';
-import type { PoolReport, RangeReport } from '../../ipam/pool-report.ts';
-import type { PoolWishes } from '../../ipam/pool-settings.ts';
+import type { PoolOutcome } from '../../ipam/pool/pool-admin.ts';
+import type { PoolReport, RangeReport } from '../../ipam/pool/pool-report.ts';
+import type { PoolWishes } from '../../ipam/pool/pool-settings.ts';
 
 export type { PoolOutcome, PoolReport, PoolWishes, RangeReport };
 

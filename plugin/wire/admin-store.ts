@@ -5,8 +5,8 @@
  *
  * docs/store.md shows the commands that use it.
  */
-import type { Finding, StoreCounts } from '../../ipam/store-finding.ts';
-import type { ImportResult } from '../../ipam/store-import.ts';
+import type { Finding, StoreCounts } from '../../ipam/upkeep/store-finding.ts';
+import type { ImportResult } from '../../ipam/upkeep/store-import.ts';
 
 export type { ImportResult, StoreCounts };
 

@@ -4,10 +4,10 @@ import { type Conflict, NotFound, StoreUnavailable } from '../../core/errors.ts'
 import { randomId } from '../../core/ids.ts';
 import { parseCidr, parseIp } from '../../core/ip.ts';
 import { silentLogger as logger } from '../../core/log.ts';
-import { Committer } from '../../ipam/committer.ts';
-import { leaseTransactions } from '../../ipam/lease-steps.ts';
-import { Session } from '../../ipam/session.ts';
-import type { Step } from '../../ipam/step.ts';
+import { Committer } from '../../ipam/commit/committer.ts';
+import { Session } from '../../ipam/commit/session.ts';
+import type { Step } from '../../ipam/commit/step.ts';
+import { leaseTransactions } from '../../ipam/lease/lease-steps.ts';
 import { EtcdKv } from '../../store/etcd-kv.ts';
 import type { KvPort, Transaction, TransactionResult } from '../../store/kv.ts';
 import { layoutOf } from '../../store/layout.ts';

@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import { systemClock as clock } from '../../core/clock.ts';
 import { formatIp, parseIp } from '../../core/ip.ts';
-import { Reservations } from '../../ipam/reservations.ts';
+import { Reservations } from '../../ipam/people/reservations.ts';
 import { IpamHost, layout } from '../support/ipam-host.ts';
 import {
   addressAt,

@@ -5,7 +5,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { type Cidr, formatIp, parseCidr, usableRange } from '../../core/ip.ts';
-import { choiceOf } from '../../ipam/choice.ts';
+import { choiceOf } from '../../ipam/address/choice.ts';
 import { EtcdKv } from '../../store/etcd-kv.ts';
 import { poolKeyOf } from '../../store/layout.ts';
 import { decode, leaseSchema, nameSchema } from '../../store/schema.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { type Cidr, formatIp, parseCidr, parseIp, usableRange } from '../../core/ip.ts';
-import { choiceOf } from '../../ipam/choice.ts';
+import { choiceOf } from '../../ipam/address/choice.ts';
 import { EtcdProcess } from '../support/etcd-process.ts';
 import { type IpamHost, layout, soon } from '../support/ipam-host.ts';
 import {

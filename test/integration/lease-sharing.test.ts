@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { parseCidr, parseIp, usableRange } from '../../core/ip.ts';
-import { choiceOf } from '../../ipam/choice.ts';
+import { choiceOf } from '../../ipam/address/choice.ts';
 import { EtcdProcess } from '../support/etcd-process.ts';
 import { layout, soon } from '../support/ipam-host.ts';
 import { countOf, LeaseHosts, refusal, release, takeAny } from '../support/lease-hosts.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { formatIp, type IpAddress, parseCidr, parseIp } from '../../core/ip.ts';
-import type { Reconciler } from '../../ipam/reconciler.ts';
+import type { Reconciler } from '../../ipam/reconcile/reconciler.ts';
 import type { EndpointRecord } from '../../store/host-records.ts';
 import type { RecordStore } from '../../store/records.ts';
 import { EtcdProcess } from '../support/etcd-process.ts';

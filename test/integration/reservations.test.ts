@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { systemClock as clock } from '../../core/clock.ts';
 import { formatIp, parseCidr, parseIp, usableRange } from '../../core/ip.ts';
-import { choiceOf } from '../../ipam/choice.ts';
-import { leaseTransactions } from '../../ipam/lease-steps.ts';
-import { Reservations } from '../../ipam/reservations.ts';
+import { choiceOf } from '../../ipam/address/choice.ts';
+import { leaseTransactions } from '../../ipam/lease/lease-steps.ts';
+import { Reservations } from '../../ipam/people/reservations.ts';
 import { decode, type LeaseValue, leaseSchema } from '../../store/schema.ts';
 import { EtcdProcess } from '../support/etcd-process.ts';
 import { IpamHost, layout, soon } from '../support/ipam-host.ts';

@@ -1,7 +1,7 @@
 /** For tests of leases: hosts on one etcd that are stopped after each test, and what is said of leases in short. */
 import { expect } from 'chai';
 import { type Cidr, formatIp, parseIp, usableRange } from '../../core/ip.ts';
-import { choiceOf } from '../../ipam/choice.ts';
+import { choiceOf } from '../../ipam/address/choice.ts';
 import type { KvPort } from '../../store/kv.ts';
 import { decode, type LeaseValue, leaseSchema } from '../../store/schema.ts';
 import { IpamHost, type IpamHostOptions, layout, soon } from './ipam-host.ts';

@@ -17,6 +17,18 @@ const FLOORS: Readonly<Record<string, number>> = {
   cni: 5,
   console: 5,
 };
+/** Floors within ipam/; files right under it are the ways in and the shapes that all share. */
+const IPAM_FLOORS: Readonly<Record<string, number>> = {
+  address: 1,
+  commit: 2,
+  lease: 3,
+  pool: 4,
+  warm: 4,
+  reconcile: 5,
+  host: 5,
+  people: 5,
+  upkeep: 5,
+};
 /** Folders beside the floors, which no floor may import. */
 const OUTSIDE = ['test', 'scripts', 'bench'];
 /** Programs that talk with the daemon over its socket and share only shapes with it. */
@@ -57,7 +69,7 @@ function readImports(folders: readonly string[]): Imports {
 function complaint(from: string, to: string): string | undefined {
   const [own, other] = [folderOf(from), folderOf(to)];
   if (OUTSIDE.includes(other)) return `${from} imports ${to}: a floor must not import ${other}/`;
-  if (own === other) return undefined;
+  if (own === other) return own === 'ipam' ? complaintInside(from, to) : undefined;
   const [ownFloor, otherFloor] = [FLOORS[own], FLOORS[other]];
   if (ownFloor === undefined || otherFloor === undefined)
     return `${from} imports ${to}: ${other}/ has no floor`;
@@ -66,6 +78,17 @@ function complaint(from: string, to: string): string | undefined {
     return `${from} imports ${to}: ${own}/ may import only core/ and plugin/wire/`;
   }
   return undefined;
+}
+
+/** The same for two files of ipam/. */
+function complaintInside(from: string, to: string): string | undefined {
+  const [own = '', other = ''] = [from, to].map((file) => file.split('/').slice(1, -1).join('/'));
+  if (own === '' || other === '' || own === other) return undefined;
+  const [ownFloor, otherFloor] = [IPAM_FLOORS[own], IPAM_FLOORS[other]];
+  if (ownFloor === undefined || otherFloor === undefined)
+    return `${from} imports ${to}: ${ownFloor === undefined ? own : other}/ has no floor in ipam/`;
+  if (otherFloor < ownFloor) return undefined;
+  return `${from} imports ${to}: floor ${ownFloor} of ipam/ imports floor ${otherFloor}`;
 }
 
 /** @returns one cycle as `a > b > a`, if there is one */
@@ -115,10 +138,15 @@ describe('floors', () => {
   it('complains about wrong imports and takes right ones', () => {
     expect(complaint('daemon/main.ts', 'plugin/server.ts')).to.equal(undefined);
     expect(complaint('cli/main.ts', 'plugin/wire/admin.ts')).to.equal(undefined);
-    expect(complaint('ipam/pools.ts', 'plugin/server.ts')).to.contain('floor 3 imports floor 4');
+    expect(complaint('ipam/pool/pools.ts', 'plugin/server.ts')).to.contain('floor 3 imports floor 4');
     expect(complaint('store/kv.ts', 'net/links.ts')).to.contain('floor 2 imports floor 2');
     expect(complaint('cli/main.ts', 'daemon/doctor.ts')).to.contain('floor 5 imports floor 5');
-    expect(complaint('cli/main.ts', 'ipam/pools.ts')).to.contain('only core/ and plugin/wire/');
+    expect(complaint('cli/main.ts', 'ipam/pool/pools.ts')).to.contain('only core/ and plugin/wire/');
+    expect(complaint('ipam/pool/pools.ts', 'ipam/lease/lease-steps.ts')).to.equal(undefined);
+    expect(complaint('ipam/lease/leases.ts', 'ipam/pool/pools.ts')).to.contain(
+      'floor 3 of ipam/ imports floor 4',
+    );
+    expect(complaint('ipam/pool/pools.ts', 'ipam/new/x.ts')).to.contain('new/ has no floor in ipam/');
     expect(complaint('core/ip.ts', 'test/support/run.ts')).to.contain('must not import test/');
     expect(complaint('core/ip.ts', 'elsewhere/x.ts')).to.contain('no floor');
   });

@@ -3,8 +3,8 @@ import { systemClock } from '../../../core/clock.ts';
 import { type Deadline, deadlineAfter } from '../../../core/deadline.ts';
 import { parseCidr } from '../../../core/ip.ts';
 import { Addresses, type AddressesDependencies } from '../../../ipam/addresses.ts';
-import { type ClaimTerms, poolIdOf } from '../../../ipam/claims.ts';
-import { LoopGuard } from '../../../ipam/loop-guard.ts';
+import { type ClaimTerms, poolIdOf } from '../../../ipam/pool/claims.ts';
+import { LoopGuard } from '../../../ipam/pool/loop-guard.ts';
 
 const soon = (): Deadline => deadlineAfter(2000, systemClock);
 

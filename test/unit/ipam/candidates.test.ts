@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { formatIp, type IpAddress, type IpRange, parseCidr, parseIp, usableRange } from '../../../core/ip.ts';
-import { Candidates } from '../../../ipam/candidates.ts';
+import { Candidates } from '../../../ipam/lease/candidates.ts';
 
 const value = (text: string): bigint => parseIp(text).value;
 const range = (first: string, last = first): IpRange => ({

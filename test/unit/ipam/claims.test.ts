@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { parseCidr } from '../../../core/ip.ts';
-import { claimOf, newPoolId, parsePoolId, poolIdOf } from '../../../ipam/claims.ts';
+import { claimOf, newPoolId, parsePoolId, poolIdOf } from '../../../ipam/pool/claims.ts';
 
 describe('ipam/claims', () => {
   it('gives equal claims different ids and the first one the same id as ever', () => {

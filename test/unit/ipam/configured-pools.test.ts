@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { parseCidr } from '../../../core/ip.ts';
-import { chooseConfiguredPool } from '../../../ipam/configured-pools.ts';
-import { choosePool, type PoolOffer } from '../../../ipam/pool-choice.ts';
+import { chooseConfiguredPool } from '../../../ipam/pool/configured-pools.ts';
+import { choosePool, type PoolOffer } from '../../../ipam/pool/pool-choice.ts';
 import type { PoolValue } from '../../../store/schema.ts';
 
 describe('ipam/configured-pools', () => {

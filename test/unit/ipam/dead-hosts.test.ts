@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { type HostsLook, judgeHosts } from '../../../ipam/dead-hosts.ts';
+import { type HostsLook, judgeHosts } from '../../../ipam/host/dead-hosts.ts';
 
 const look = (part: Partial<HostsLook>): HostsLook => ({
   hosts: ['h1', 'h2'],

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { InvalidRequest } from '../../../core/errors.ts';
 import { parseIp } from '../../../core/ip.ts';
-import { DEFAULT_MAC_PREFIX, macOf, parseMac, parseMacPrefix } from '../../../ipam/mac.ts';
+import { DEFAULT_MAC_PREFIX, macOf, parseMac, parseMacPrefix } from '../../../ipam/address/mac.ts';
 
 describe('ipam/mac', () => {
   it('is the prefix and the four bytes of an IPv4 address', () => {

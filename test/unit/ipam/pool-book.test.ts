@@ -4,7 +4,7 @@ import { deadlineAfter } from '../../../core/deadline.ts';
 import { StoreUnavailable } from '../../../core/errors.ts';
 import { parseCidr } from '../../../core/ip.ts';
 import { silentLogger } from '../../../core/log.ts';
-import { PoolBook } from '../../../ipam/pool-book.ts';
+import { PoolBook } from '../../../ipam/pool/pool-book.ts';
 import type { KeyValue, KvPort, WatchHandlers } from '../../../store/kv.ts';
 import { layoutOf } from '../../../store/layout.ts';
 import type { PoolValue } from '../../../store/schema.ts';

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import { PoolExhausted } from '../../../core/errors.ts';
 import { parseCidr } from '../../../core/ip.ts';
-import { type Asking, choiceFor, fitsPattern } from '../../../ipam/pool-policy.ts';
-import { type PoolWishes, withWishes } from '../../../ipam/pool-settings.ts';
-import { formatPoolRange, parsePoolRange } from '../../../ipam/pool-words.ts';
-import { formatRange, parseRange, without } from '../../../ipam/ranges.ts';
+import { formatRange, parseRange, without } from '../../../ipam/address/ranges.ts';
+import { type Asking, choiceFor, fitsPattern } from '../../../ipam/pool/pool-policy.ts';
+import { type PoolWishes, withWishes } from '../../../ipam/pool/pool-settings.ts';
+import { formatPoolRange, parsePoolRange } from '../../../ipam/pool/pool-words.ts';
 import type { PoolValue } from '../../../store/schema.ts';
 
 const made = (subnet: string, wishes: PoolWishes): PoolValue =>

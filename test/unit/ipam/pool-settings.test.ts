@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { type PoolWishes, withWishes } from '../../../ipam/pool-settings.ts';
+import { type PoolWishes, withWishes } from '../../../ipam/pool/pool-settings.ts';
 import type { PoolValue } from '../../../store/schema.ts';
 
 const bare: PoolValue = { v: 1, subnet: '10.0.0.0/16', madeBy: 'h', at: 0, name: 'prod' };

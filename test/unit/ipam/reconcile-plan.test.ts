@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { formatIp, parseCidr, parseIp } from '../../../core/ip.ts';
-import { addressKey } from '../../../ipam/address-key.ts';
-import { agreed, isChange, type PlanContext, plan } from '../../../ipam/reconcile-plan.ts';
-import type { Look } from '../../../ipam/reconcile-world.ts';
+import { addressKey } from '../../../ipam/address/address-key.ts';
+import { agreed, isChange, type PlanContext, plan } from '../../../ipam/reconcile/reconcile-plan.ts';
+import type { Look } from '../../../ipam/reconcile/reconcile-world.ts';
 import type { ClaimRecord, NetworkRecord } from '../../../store/host-records.ts';
 
 const NET = 'a'.repeat(64);

@@ -5,8 +5,14 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { formatIp, parseCidr, parseIp } from '../../../core/ip.ts';
-import { agreed, isChange, type PlanContext, plan, type Verdict } from '../../../ipam/reconcile-plan.ts';
-import type { Look } from '../../../ipam/reconcile-world.ts';
+import {
+  agreed,
+  isChange,
+  type PlanContext,
+  plan,
+  type Verdict,
+} from '../../../ipam/reconcile/reconcile-plan.ts';
+import type { Look } from '../../../ipam/reconcile/reconcile-world.ts';
 
 const SUBNETS = ['10.0.0.0/24', '10.0.1.0/24'];
 const NETWORKS = ['n1', 'n2', 'n3'];

@@ -5,7 +5,7 @@ import {
   checkReservationName,
   withoutReservation,
   withReservation,
-} from '../../../ipam/reservation-rules.ts';
+} from '../../../ipam/people/reservation-rules.ts';
 import type { LeaseValue, PoolValue } from '../../../store/schema.ts';
 
 const address = parseIp('10.0.0.7');

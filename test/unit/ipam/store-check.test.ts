@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { checkStore } from '../../../ipam/store-check.ts';
-import { parseEntry } from '../../../ipam/store-format.ts';
-import { parseStoreKey } from '../../../ipam/store-keys.ts';
+import { checkStore } from '../../../ipam/upkeep/store-check.ts';
+import { parseEntry } from '../../../ipam/upkeep/store-format.ts';
+import { parseStoreKey } from '../../../ipam/upkeep/store-keys.ts';
 import type { KeyValue } from '../../../store/kv.ts';
 import { layoutOf } from '../../../store/layout.ts';
 

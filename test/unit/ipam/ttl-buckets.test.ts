@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { StoreUnavailable } from '../../../core/errors.ts';
-import { TtlBuckets } from '../../../ipam/ttl-buckets.ts';
+import { TtlBuckets } from '../../../ipam/commit/ttl-buckets.ts';
 import type { KvPort } from '../../../store/kv.ts';
 
 function buckets() {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { WaitingLine } from '../../../ipam/waiting-line.ts';
+import { WaitingLine } from '../../../ipam/lease/waiting-line.ts';
 
 const long = { leftMs: () => 5000 };
 

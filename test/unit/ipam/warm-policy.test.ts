@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { parseCidr, rangeSize, usableRange } from '../../../core/ip.ts';
-import { choiceOf, sizeOf } from '../../../ipam/choice.ts';
-import { sampleOf, stockTarget } from '../../../ipam/warm-policy.ts';
-import { shelfKey, WarmShelf } from '../../../ipam/warm-shelf.ts';
+import { choiceOf, sizeOf } from '../../../ipam/address/choice.ts';
+import { sampleOf, stockTarget } from '../../../ipam/warm/warm-policy.ts';
+import { shelfKey, WarmShelf } from '../../../ipam/warm/warm-shelf.ts';
 
 const subnet = parseCidr('10.0.0.0/16');
 const whole = usableRange(subnet);

@@ -1,0 +1,27 @@
+/** Reads from an etcd that may be away for a moment. */
+import { type Deadline, within } from '../../core/deadline.ts';
+import { DeadlineExceeded, StoreUnavailable } from '../../core/errors.ts';
+
+/** Between two tries to reach an etcd that is away. */
+const AWAY_PAUSE_MS = 200;
+
+const NO_ANSWER =
+  'etcd does not answer in time: check that etcd runs and is reachable (lanius doctor); nothing was changed';
+
+/**
+ * Reads again while etcd is away and the caller has time; reading twice does no harm.
+ * @throws StoreUnavailable when the time is up
+ */
+export async function patiently<T>(read: () => Promise<T>, deadline: Deadline): Promise<T> {
+  let trouble: StoreUnavailable | undefined;
+  for (;;) {
+    try {
+      return await within(read(), deadline, 'the answer of etcd');
+    } catch (error) {
+      if (error instanceof DeadlineExceeded) throw trouble ?? new StoreUnavailable(NO_ANSWER);
+      if (!(error instanceof StoreUnavailable)) throw error;
+      trouble = error;
+      await new Promise((resolve) => setTimeout(resolve, AWAY_PAUSE_MS));
+    }
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * The invariants of the store, proved or refuted: keys and values of one revision in, findings out. Pure; it is
+ * ipam/upkeep/store-checker.ts that reads and ipam/upkeep/store-repair.ts that writes.
+ *
+ * docs/store.md has the invariants and findings for people.
+ */
+import { cidrsOverlap } from '../../core/ip.ts';
+import type { KeyValue } from '../../store/kv.ts';
+import type { Layout } from '../../store/layout.ts';
+import { checkAddress, objectOf } from './store-check-addresses.ts';
+import { checkEndpoints, checkNames } from './store-check-names.ts';
+import { checkPools } from './store-check-pools.ts';
+import type { Finding } from './store-finding.ts';
+import { type SeenAddress, StoreView } from './store-view.ts';
+
+/**
+ * @param kvs all keys under the prefix at one revision; or a part of them, if it has with every lease what it is
+ *   compared with: its index entries, name, holds and pool, and all pools, hosts, sessions and uses
+ * @param now wall clock in milliseconds, for what a repair writes anew
+ */
+export function checkStore(layout: Layout, kvs: Iterable<KeyValue>, now: number): Finding[] {
+  const view = new StoreView(layout, kvs);
+  const addresses = view.addresses();
+  return [
+    ...checkPools(view, addresses, now),
+    ...addresses.flatMap((at) => checkAddress(view, at, now)),
+    ...checkNames(view, addresses),
+    ...checkEndpoints(addresses),
+    ...inTwoPools(addresses),
+    ...view.unknown.map(
+      ({ key }): Finding => ({
+        code: 'unknown-key',
+        object: key,
+        problem: 'no Lanius of this version writes such a key',
+        advice: 'a newer version or another program wrote it; if nobody needs it: etcdctl del',
+      }),
+    ),
+  ];
+}
+
+/** Only pools that overlap can have an address twice. */
+function inTwoPools(addresses: readonly SeenAddress[]): Finding[] {
+  const first = new Map<string, SeenAddress>();
+  return addresses.flatMap((at): Finding[] => {
+    if (at.lease === undefined) return [];
+    const other = first.get(at.hex);
+    if (other === undefined) {
+      first.set(at.hex, at);
+      return [];
+    }
+    if (!cidrsOverlap(at.subnet, other.subnet)) return [];
+    return [
+      {
+        code: 'address-twice',
+        object: objectOf(at),
+        problem: `it is leased from ${objectOf(other)}, too`,
+        advice: `remove the container of one of the two: hosts ${at.lease.value?.host ?? '?'} and ${other.lease?.value?.host ?? '?'}`,
+      },
+    ];
+  });
+}
