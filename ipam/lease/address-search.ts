@@ -14,6 +14,10 @@ import { WaitingLine } from './waiting-line.ts';
 
 /** Round trips before etcd is asked to count: most of a full pool is not looked at. */
 const FIRST_LOOKS = 4;
+/** From this size on a place with free addresses is found by counting, not by going round. */
+const LARGE = 4096n;
+/** Places that are tried so: others look there, too, and what is free may cool. */
+const AIMS = 3;
 /** Borrowing goes on for so long without a new count of the own ranges. */
 const BORROWING_MS = 1000;
 /** Cooling addresses are given for so many times as long as it took to find that nothing else is left. */
@@ -106,13 +110,23 @@ export class AddressSearch {
     startedAtMs: number,
     deadline: Deadline,
   ): Promise<IpAddress | undefined> {
-    const found = await candidates.take(deadline);
+    const found = (await this.#aimed(candidates, deadline)) ?? (await candidates.take(deadline));
     if (found !== undefined || deadline.leftMs() === 0) return found;
     const cool = candidates.coolest();
     if (cool === undefined) return undefined;
     const now = this.#deps.clock.now();
     this.#waivedUntilMs = now + Math.min((now - startedAtMs) * WAIVED_TIMES, LONGEST_WAIVED_MS);
     return this.#waived(cool);
+  }
+
+  async #aimed(candidates: Candidates, deadline: Deadline): Promise<IpAddress | undefined> {
+    if (candidates.size < LARGE) return undefined;
+    for (let aims = 0; aims < AIMS && deadline.leftMs() > 0; aims += 1) {
+      await candidates.aim((ranges) => this.#deps.reads.count(this.#subnet, ranges));
+      const found = await candidates.take(deadline, 1);
+      if (found !== undefined) return found;
+    }
+    return undefined;
   }
 
   #waived(address: IpAddress): IpAddress {

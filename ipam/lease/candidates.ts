@@ -11,6 +11,7 @@ import type { Clock } from '../../core/clock.ts';
 import type { Deadline } from '../../core/deadline.ts';
 import type { IpAddress, IpRange } from '../../core/ip.ts';
 import { RangeSpace, spansOf } from '../address/range-space.ts';
+import { placeWithRoom } from './place-with-room.ts';
 
 const SEGMENT_SIZE = 256n;
 /** A guess older than this is worth less than a look. */
@@ -102,6 +103,12 @@ export class Candidates {
       });
       seen += await this.#reading;
     }
+  }
+
+  /** The next look goes where something is free. @param count how many addresses of these ranges are taken */
+  async aim(count: (ranges: readonly IpRange[]) => Promise<number>): Promise<void> {
+    const place = await placeWithRoom(this.#space, { count, random: this.#deps.random });
+    if (place !== undefined) this.#next = place;
   }
 
   /** Of the addresses seen that cool, the one that was released first; it is not answered again. */

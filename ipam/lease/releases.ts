@@ -65,7 +65,7 @@ export class Releases {
         return false;
       },
     );
-    if (await Promise.race([done, later(this.#options.waitMs ?? WAIT_MS)])) return;
+    if (await inTime(done, this.#options.waitMs ?? WAIT_MS)) return;
     const record = recordOf(held.subnet, held.address, held);
     await this.#deps.records.put(idOf(record), record);
     failpoint('release.after-record');
@@ -198,8 +198,13 @@ function idOf(record: ReleaseRecord): string {
   return `${record.subnet}_${record.address}_${record.createRevision}`;
 }
 
-function later(ms: number): Promise<false> {
-  return new Promise((resolve) => {
-    setTimeout(() => resolve(false), ms).unref();
+/** @returns false if it is not done in time */
+async function inTime(done: Promise<boolean>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
   });
+  const result = await Promise.race([done, late]);
+  clearTimeout(timer);
+  return result;
 }
