@@ -73,6 +73,7 @@ class RaceRun {
   readonly #endsAtMs: number;
   readonly #wrong: Fault[] = [];
   readonly #watching = new AbortController();
+  #stopped = false;
   /** Kills under way, and the leaders' in turn. */
   readonly #faults: Promise<unknown>[] = [];
   #leaderFault: Promise<void> = Promise.resolve();
@@ -126,6 +127,8 @@ class RaceRun {
   }
 
   async stop(): Promise<void> {
+    // Callers that still run after a failure must start nothing any more.
+    this.#stopped = true;
     this.#watching.abort();
     await Promise.allSettled([...this.#faults, this.#leaderFault]);
     await Promise.all(this.#hosts.map((host) => host.stop()));
@@ -199,6 +202,7 @@ class RaceRun {
 
   /** The faults that are due. */
   #strike(): void {
+    if (this.#stopped) return;
     const { hostKills, leaderKills, losses } = this.#options.plan;
     const kill = hostKills[this.#struck.hosts];
     if (kill !== undefined && this.#pairs >= kill.atPairs) {

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock as clock } from '../../core/clock.ts';
 import { type Deadline, deadlineAfter } from '../../core/deadline.ts';
-import type { Conflict } from '../../core/errors.ts';
+import { type Conflict, toDriverError } from '../../core/errors.ts';
 import { randomId } from '../../core/ids.ts';
 import { type Logger, silentLogger as logger } from '../../core/log.ts';
 import { Addresses } from '../../ipam/addresses.ts';
@@ -152,8 +152,8 @@ export class IpamHost {
       throw error;
     });
     host.committer.pump();
-    await host.book.load();
-    await host.leases.load();
+    await patiently(() => host.book.load());
+    await patiently(() => host.leases.load());
     return host;
   }
 
@@ -172,6 +172,18 @@ export class IpamHost {
     await this.session.stop();
     this.kv.close();
     await rm(this.stateDir, { recursive: true, force: true });
+  }
+}
+
+/** Again and again while etcd is away, as the daemon does. */
+async function patiently(work: () => Promise<void>): Promise<void> {
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!toDriverError(error).retryable) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
   }
 }
 
