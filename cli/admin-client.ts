@@ -5,11 +5,13 @@
  * @see plugin/wire/admin.ts
  */
 import { request } from 'node:http';
-import { DriverError, type ErrorCode, InternalError } from '../core/errors.ts';
+import { DriverError, type ErrorCode, InternalError, InvalidRequest } from '../core/errors.ts';
 import { errorReply, STALE_HEADER } from '../plugin/wire/admin.ts';
 
 /** Reconciliation takes two looks some seconds apart; everything else is far faster. */
 const TIMEOUT_MS = 60_000;
+/** What Node answers to a request line of more than 16 kB. */
+const HEADERS_TOO_LONG = 431;
 
 /** Nobody answers at the admin socket. */
 export class DaemonUnreachable extends DriverError {
@@ -47,6 +49,7 @@ export class AdminClient {
     const { status, text } = await this.#send(method, path, body);
     const reply = parseJson(text);
     if (status >= 200 && status < 300 && reply !== undefined) return reply as T;
+    if (status === HEADERS_TOO_LONG) throw new InvalidRequest('the arguments are too long for one request');
     const failure = errorReply.safeParse(reply);
     if (!failure.success) {
       throw new InternalError(

@@ -35,7 +35,10 @@ export async function* linesOf(client: AdminClient, call: StreamCall): AsyncGene
   if (sending === undefined) outgoing.end();
   try {
     const response = await answered;
-    for await (const line of createInterface({ input: response, crlfDelay: Infinity })) {
+    const lines = createInterface({ input: response, crlfDelay: Infinity });
+    // Nobody listens any more once the loop is left; what is broken off after that is of no interest.
+    for (const end of [outgoing, lines]) end.on('error', () => {});
+    for await (const line of lines) {
       throwIfError(line);
       yield line;
     }

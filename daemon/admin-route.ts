@@ -74,9 +74,15 @@ export function shaped<T>(schema: z.ZodType<T>, value: unknown): T {
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   const field = issue?.path.join('.') ?? '';
-  throw new InvalidRequest(
-    `${field === '' ? 'the request' : field}: ${issue?.message ?? 'has the wrong shape'}`,
-  );
+  throw new InvalidRequest(`${field === '' ? 'the request' : field}: ${complaintOf(issue)}`);
+}
+
+/** zod's own words for the length of a text are none for people. */
+function complaintOf(issue: z.core.$ZodIssue | undefined): string {
+  if (issue?.code === 'too_big' && issue.origin === 'string')
+    return `is longer than ${issue.maximum} characters`;
+  if (issue?.code === 'too_small' && issue.origin === 'string') return 'must not be empty';
+  return issue?.message ?? 'has the wrong shape';
 }
 
 function callOf(request: { readonly query: unknown; readonly body: unknown }): AdminCall {

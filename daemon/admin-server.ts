@@ -140,7 +140,7 @@ function failure(logger: Logger): ErrorRequestHandler {
       next(thrown);
       return;
     }
-    const error = isBodyError(thrown) ? new InvalidRequest('the body is not JSON') : toDriverError(thrown);
+    const error = isBodyError(thrown) ? bodyError(thrown) : toDriverError(thrown);
     const level = error.code === 'internal' ? 'error' : 'info';
     logger[level]('an admin request failed', { method: `${request.method} ${request.path}`, err: error });
     const reply: ErrorReply = { error: { code: error.code, message: error.message } };
@@ -148,7 +148,15 @@ function failure(logger: Logger): ErrorRequestHandler {
   };
 }
 
+function bodyError({ type }: { readonly type: unknown }): InvalidRequest {
+  return new InvalidRequest(
+    type === 'entity.too.large'
+      ? 'the request is longer than 100 kB: say less at once'
+      : 'the body is not JSON',
+  );
+}
+
 /** What express.json throws: an error with a 4xx status of its own. */
-function isBodyError(thrown: unknown): boolean {
+function isBodyError(thrown: unknown): thrown is Error & { readonly type: unknown } {
   return thrown instanceof Error && 'status' in thrown && 'type' in thrown;
 }

@@ -28,6 +28,7 @@ export interface StoreRoutesDependencies {
 }
 
 const PROGRESS_MS = 500;
+const DISCARD_MS = 5000;
 
 export function addStoreRoutes(app: Express, deps: StoreRoutesDependencies): void {
   const logger = deps.logger.child({ component: 'admin' });
@@ -41,6 +42,7 @@ export function addStoreRoutes(app: Express, deps: StoreRoutesDependencies): voi
         const error = toDriverError(thrown);
         logger.warn('an admin request failed', { method: `${request.method} ${request.path}`, err: error });
         await lines.send({ error: { code: error.code, message: error.message } });
+        await discarded(request);
       }
       response.end();
     };
@@ -68,7 +70,12 @@ export function addStoreRoutes(app: Express, deps: StoreRoutesDependencies): voi
   app.post(
     STORE_PATHS.import,
     route(async (lines, request) => {
-      const spool = await StoreSpool.take(request, deps.spoolDir);
+      // What is refused before it has all come is answered while the other side still sends.
+      const body = request.iterator({ destroyOnReturn: false });
+      const spool = await StoreSpool.take(body, deps.spoolDir).catch((error: unknown) => {
+        lines.open();
+        throw error;
+      });
       try {
         const result = await deps.importing().run(spool, lines.progress);
         const { conflicts: _, ...counts } = result;
@@ -97,6 +104,14 @@ class Lines {
     void this.send({ progress: { keys } }).catch(() => {});
   };
 
+  /** From here on a failure is a line of the answer. */
+  open(): void {
+    const response = this.#response;
+    if (response.headersSent || response.destroyed) return;
+    response.setHeader('Content-Type', 'application/x-ndjson');
+    response.flushHeaders();
+  }
+
   send(line: object): Promise<void> {
     return this.write(`${JSON.stringify(line)}\n`);
   }
@@ -105,7 +120,7 @@ class Lines {
   async write(text: string): Promise<void> {
     const response = this.#response;
     if (response.destroyed) throw new Error('the lanius command has gone');
-    if (!response.headersSent) response.setHeader('Content-Type', 'application/x-ndjson');
+    this.open();
     if (response.write(text)) return;
     const gone = new AbortController();
     const close = (): void => gone.abort();
@@ -116,6 +131,25 @@ class Lines {
       response.off('close', close);
     }
   }
+}
+
+/**
+ * Reads the rest of a body, for nothing: to close on somebody who still sends would take the answer away. Who has read
+ * the answer goes.
+ */
+function discarded(request: Request): Promise<void> {
+  return new Promise((resolve) => {
+    if (request.readableEnded || request.destroyed) {
+      resolve();
+      return;
+    }
+    const done = (): void => {
+      clearTimeout(timer);
+      resolve();
+    };
+    const timer = setTimeout(done, DISCARD_MS);
+    request.once('end', done).once('close', done).resume();
+  });
 }
 
 function reportOf(result: CheckResult | RepairResult): CheckReport {

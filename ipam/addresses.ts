@@ -8,7 +8,7 @@
  */
 import type { Clock } from '../core/clock.ts';
 import type { Deadline } from '../core/deadline.ts';
-import { InvalidRequest } from '../core/errors.ts';
+import { Conflict, InvalidRequest } from '../core/errors.ts';
 import {
   type Cidr,
   cidrContains,
@@ -168,8 +168,10 @@ export class Addresses implements AddressService {
       return gateway;
     }
     if (address === undefined) return this.#grantAny(request, claim, subnet, deadline);
+    const opening = this.#isOpening(poolId);
+    if (!opening) this.#refuseGateway(subnet, address);
     const take = () =>
-      this.#isOpening(poolId)
+      opening
         ? claims.hold(poolId, address, 'aux', deadline)
         : leases.takeThis(subnet, address, deadline, request.endpointName);
     await this.#sparing(subnet, take, { address });
@@ -197,13 +199,20 @@ export class Addresses implements AddressService {
     if (endpointName === undefined) {
       throw new InvalidRequest(
         `pool ${pool === undefined ? claim.subnet : nameOf(pool)} is sticky, and this engine does not tell the plugin ` +
-          "the container's name (29 or later does): give the container --ip, or reserve an address with lanius ip reserve",
+          "the container's name (29 or later does): give the container --ip, and keep that address for it with lanius ip reserve",
       );
     }
     const keepSeconds = pool?.keepSeconds ?? KEEP_SECONDS;
     return this.#sparing(subnet, () =>
       leases.takeForName(subnet, endpointName, choice, { role: 'sticky', keepSeconds }, deadline),
     );
+  }
+
+  /** It is reserved only as long as a network has it, and an operator may have named another since. */
+  #refuseGateway(subnet: Cidr, address: IpAddress): void {
+    const pool = this.#deps.book.get(subnet);
+    if (pool?.name === undefined || pool.gateway !== formatIp(address)) return;
+    throw new Conflict(`address ${pool.gateway} is the gateway of pool ${nameOf(pool)}: choose another one`);
   }
 
   /** Nothing is refused because of this host's own stock. */

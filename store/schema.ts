@@ -3,7 +3,7 @@
  * InternalError that names the key; it is never guessed at.
  */
 import { z } from 'zod';
-import { InternalError } from '../core/errors.ts';
+import { InternalError, oneLine } from '../core/errors.ts';
 
 const ip = z.string();
 const time = z.number().int().describe('milliseconds since the epoch, for people only');
@@ -127,7 +127,9 @@ export type HostValue = z.infer<typeof hostSchema>;
 export function decode<T>(schema: z.ZodType<T>, key: string, value: string): T {
   const parsed = schema.safeParse(parseJson(value));
   if (parsed.success) return parsed.data;
-  throw new InternalError(`the value of ${key} in etcd is damaged: ${z.prettifyError(parsed.error)}`);
+  throw new InternalError(
+    `the value of ${key} in etcd is damaged: ${oneLine(z.prettifyError(parsed.error))}`,
+  );
 }
 
 function parseJson(text: string): unknown {

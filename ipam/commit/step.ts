@@ -11,6 +11,8 @@ export interface Step {
   readonly txn: Transaction;
   /** Takes back what `txn` did, if its caller has gone when the outcome becomes known. */
   readonly undo?: Transaction;
+  /** Called when `undo` has been executed, with its revision. Must not throw. */
+  readonly undone?: (revision: number) => void;
   /** Absent: tried for as long as the daemon lives. */
   readonly deadline?: Deadline;
 }

@@ -20,8 +20,11 @@ export function waitingOf(step: Step, resolve: Waiting['resolve'], reject: Waiti
 }
 
 /** The step that takes back an abandoned one, or undefined if it surely did nothing. */
-export function undoingOf({ uncertain, step: { lockKey, undo } }: Waiting): Waiting | undefined {
+export function undoingOf({ uncertain, step }: Waiting): Waiting | undefined {
+  const { lockKey, undo, undone } = step;
   if (!uncertain || undo === undefined) return undefined;
-  const nobody = (): void => {};
-  return waitingOf({ lockKey, txn: undo }, nobody, nobody);
+  const told = ({ succeeded, revision }: StepResult): void => {
+    if (succeeded) undone?.(revision);
+  };
+  return waitingOf({ lockKey, txn: undo }, told, () => {});
 }

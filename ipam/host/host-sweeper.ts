@@ -45,6 +45,8 @@ export class HostSweeper {
   #sweeping: Promise<void> | undefined;
   #ttlId: string | undefined;
   #closed = false;
+  /** Of the last look. */
+  #revision = 0;
 
   constructor(options: HostSweeperOptions, deps: HostSweeperDependencies) {
     this.#options = options;
@@ -85,37 +87,49 @@ export class HostSweeper {
   async #sweep(): Promise<void> {
     const { graceSeconds } = this.#options;
     const { logger } = this.#deps;
-    const { look, marks } = await this.#look();
+    const { look, marks, revision } = await this.#look();
+    const wentBack = revision < this.#revision;
+    this.#revision = revision;
+    // Restored from a backup, with marks of hosts that live by now: until the next look they have their sessions again.
+    if (wentBack) return;
     const { notice, forget, clear } = judgeHosts(look);
     for (const host of notice) {
       if (await this.#mark(host))
         logger.warn('a host holds addresses and has no daemon', { deadHost: host, graceSeconds });
     }
+    const failures: unknown[] = [];
     for (const [host, mark] of marks) {
-      if (clear.includes(host)) await this.#clear(host, mark);
-      if (forget.includes(host)) await this.#forget(host, mark);
+      try {
+        if (clear.includes(host)) await this.#clear(host, mark);
+        if (forget.includes(host)) await this.#forget(host, mark);
+      } catch (error) {
+        // A lease that cannot be read, for example: the other hosts do not wait for its repair.
+        failures.push(error);
+        if (toDriverError(error).retryable) break;
+      }
     }
+    if (failures.length > 0) throw failures[0];
   }
 
   /** Everything at one revision. */
   async #look(): Promise<{
     readonly look: Parameters<typeof judgeHosts>[0];
     readonly marks: ReadonlyMap<string, KeyValue>;
+    readonly revision: number;
   }> {
     const { kv, layout } = this.#deps;
     const keysOf = (prefix: string) => ({ do: 'get', range: { prefix }, keysOnly: true }) as const;
-    const [hosts, sessions, marks, waits, uses] = (
-      await kv.txn({
-        compare: [],
-        success: [
-          keysOf(layout.hosts),
-          keysOf(layout.sessions),
-          { do: 'get', range: { prefix: layout.deads } },
-          keysOf(layout.deadWait('')),
-          keysOf(`${layout.prefix}uses/`),
-        ],
-      })
-    ).results.map(kvsOf);
+    const { results, revision } = await kv.txn({
+      compare: [],
+      success: [
+        keysOf(layout.hosts),
+        keysOf(layout.sessions),
+        { do: 'get', range: { prefix: layout.deads } },
+        keysOf(layout.deadWait('')),
+        keysOf(`${layout.prefix}uses/`),
+      ],
+    });
+    const [hosts, sessions, marks, waits, uses] = results.map(kvsOf);
     const lastParts = (kvs: readonly KeyValue[] = []): string[] => kvs.map(({ key }) => lastPart(key));
     const alive = new Set(lastParts(sessions));
     const holding = new Set(lastParts(uses));
@@ -129,6 +143,7 @@ export class HostSweeper {
     return {
       look: { hosts: registered, alive, holding, marked: [...marked.keys()], waiting },
       marks: marked,
+      revision,
     };
   }
 

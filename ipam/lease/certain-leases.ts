@@ -61,8 +61,7 @@ export class CertainLeases {
     const held = table.get(subnet, address);
     const owner = held === undefined ? undefined : table.own(held, endpointId);
     if (held === undefined || owner === undefined) return;
-    // Only the address of a name is answered to two containers of one host.
-    if (held.value.name !== undefined) refused.note(table.keyOf(subnet, address));
+    refused.note(table.keyOf(subnet, address));
     refuseIfTaken(subnet, address, { ...held.value, endpointId: owner });
   }
 

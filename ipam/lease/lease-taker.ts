@@ -7,9 +7,11 @@ import type { Deadline } from '../../core/deadline.ts';
 import { Conflict } from '../../core/errors.ts';
 import { failpoint } from '../../core/failpoint.ts';
 import { type Cidr, formatCidr, formatIp, type IpAddress } from '../../core/ip.ts';
+import type { Logger } from '../../core/log.ts';
 import type { LeaseValue } from '../../store/schema.ts';
 import type { Committer } from '../commit/committer.ts';
 import type { Step } from '../commit/step.ts';
+import type { Fates } from './afterwards.ts';
 import {
   existingLease,
   type HeldValue,
@@ -30,7 +32,9 @@ export interface LeaseTakerDependencies {
   readonly table: LeaseTable;
   readonly committer: Committer;
   readonly stepsOf: (subnet: Cidr, address: IpAddress) => LeaseTransactions;
+  readonly fates: Pick<Fates, 'of'>;
   readonly clock: Clock;
+  readonly logger: Logger;
 }
 
 export interface TakeOptions {
@@ -95,7 +99,27 @@ export class LeaseTaker {
   ): Promise<Taken> {
     const value = this.value(options);
     const step = this.#deps.stepsOf(subnet, address).takeReserved(reserved, value);
-    return this.#take(subnet, address, value, step, options);
+    const undone = (revision: number): void => {
+      void this.#keepAgain(subnet, address, { value: reserved.value, modRevision: revision });
+    };
+    return this.#take(subnet, address, value, { ...step, undone }, options);
+  }
+
+  /** The undo has put a sticky address back without its TTL, so it would be kept for ever. Never throws. */
+  async #keepAgain(subnet: Cidr, address: IpAddress, { value, modRevision }: HeldValue): Promise<void> {
+    const { committer, stepsOf, fates, logger } = this.#deps;
+    if (value.role !== 'sticky') return;
+    try {
+      const afterwards = await fates.of(subnet, value, { cooling: false });
+      if (afterwards.fate !== 'keep') return;
+      const kept = { ...afterwards, reserved: value };
+      await committer.submit(stepsOf(subnet, address).release({ modRevision }, kept));
+    } catch (err) {
+      logger.warn('an address that nobody took in time stays kept for its name until the name comes again', {
+        address: formatIp(address),
+        err,
+      });
+    }
   }
 
   /** A new request, as the value of its lease. */

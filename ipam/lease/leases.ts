@@ -81,7 +81,7 @@ export class Leases {
     const table = new LeaseTable(layout);
     const reads = new LeaseReads({ kv, layout });
     const fates = new Fates({ policies, ttls: new TtlBuckets({ kv, clock }), clock, logger });
-    const taker = new LeaseTaker(options, { table, committer, stepsOf, clock });
+    const taker = new LeaseTaker(options, { table, committer, stepsOf, fates, clock, logger });
     const busy = (subnet: Cidr, address: IpAddress): boolean =>
       table.get(subnet, address) !== undefined || taker.busy(subnet, address);
     const quota = new Quota(options, { table, policies });
@@ -222,12 +222,27 @@ export class Leases {
     this.#table.forget(held);
   }
 
-  /** Ends exactly the lease that was seen; @returns false if it has changed since. For reconciliation. */
-  async releaseIfUnchanged(held: HeldLease, deadline: Deadline): Promise<boolean> {
+  /** The endpoint that has the address; memory knows before etcd does. */
+  ownerOf(subnet: Cidr, address: IpAddress): string | undefined {
+    const held = this.get(subnet, address);
+    return held === undefined ? undefined : this.#table.ownerOf(held);
+  }
+
+  /**
+   * Ends exactly the lease that was seen. For reconciliation.
+   * @param seen its owner, if it was looked at: an endpoint that has come since is known to memory only
+   * @returns false if it has changed since
+   */
+  async releaseIfUnchanged(
+    held: HeldLease,
+    deadline: Deadline,
+    seen?: { readonly owner: string | undefined },
+  ): Promise<boolean> {
     // Else the table, which is being read, would believe in the lease after its end.
     await this.load();
     // Memory is ahead of etcd: a container has asked for it, or has it.
     if (this.#notes.writing(held.subnet, held.address)) return false;
+    if (seen !== undefined && this.ownerOf(held.subnet, held.address) !== seen.owner) return false;
     return this.#releases.releaseIfUnchanged(held, deadline);
   }
 

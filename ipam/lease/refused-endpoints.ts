@@ -1,6 +1,6 @@
 /**
- * Endpoints that were refused because another endpoint of this host has the address of their name. The engine answers
- * with a release of that address, which must not end the lease of the one that lives.
+ * Endpoints that were refused because another endpoint of this host has their address (that of one name, or one
+ * that the engine was answered long ago and came with late). The engine answers with a release of that address, which must not end the lease of the one that lives.
  */
 import type { Clock } from '../../core/clock.ts';
 

@@ -7,14 +7,14 @@ import { Conflict, NotFound } from '../../core/errors.ts';
 import { type Cidr, formatCidr, formatIp, type IpAddress, parseCidr, parseIp } from '../../core/ip.ts';
 import type { Logger } from '../../core/log.ts';
 import type { KeyValue, KvPort } from '../../store/kv.ts';
-import { type Layout, poolKeyOf, subnetOfPoolKey } from '../../store/layout.ts';
+import { type Layout, poolKeyOf } from '../../store/layout.ts';
 import { endOfPrefix, pagesOf } from '../../store/pages.ts';
 import { deadSchema, decode, hostSchema, leaseSchema } from '../../store/schema.ts';
 import { sizeOf } from '../address/choice.ts';
 import type { HostInfo, Inventory, LeaseFilter, LeaseInfo, PoolInfo } from '../inventory.ts';
 import { holderText } from '../lease/lease-steps.ts';
 import type { Leases } from '../lease/leases.ts';
-import { type KnownPool, poolNamed, poolOf, readPools } from '../pool/pool-lookup.ts';
+import { isKnown, type KnownPool, poolNamed, poolOf, readPools, subnetOfKey } from '../pool/pool-lookup.ts';
 import { openRanges } from '../pool/pool-policy.ts';
 import { takenIn } from '../pool/pool-report.ts';
 import { isAskedFor, leaseInfo } from './lease-info.ts';
@@ -45,7 +45,8 @@ export class EtcdInventory implements Inventory {
   async pools(): Promise<PoolInfo[]> {
     const { kv, layout } = this.#deps;
     const infos: PoolInfo[] = [];
-    for (const pool of await readPools(kv, layout)) infos.push(await this.#poolInfo(pool));
+    const pools = await readPools(kv, layout);
+    for (const pool of pools.filter(isKnown)) infos.push(await this.#poolInfo(pool));
     return infos;
   }
 
@@ -54,7 +55,7 @@ export class EtcdInventory implements Inventory {
     for (const prefix of prefixes) {
       for await (const page of this.#pages(prefix, revision)) {
         for (let first = 0; first < page.length; first += PART) {
-          const part = page.slice(first, first + PART).flatMap((item) => this.#readable(item));
+          const part = page.slice(first, first + PART).flatMap((item) => this.#leaseOf(item) ?? []);
           yield part.filter((lease) => isAskedFor(lease, filter));
           await breathe();
         }
@@ -73,16 +74,18 @@ export class EtcdInventory implements Inventory {
     const since = new Map(
       marks.kvs.map(({ key, value }) => [
         key.slice(layout.deads.length),
-        decode(deadSchema, key, value).since,
+        this.#readable(() => decode(deadSchema, key, value).since),
       ]),
     );
-    return Promise.all(
-      hosts.kvs.map(async (item) => {
-        const host = item.key.slice(layout.hosts.length);
-        const { hostname, version, labels, firstSeenAt } = decode(hostSchema, item.key, item.value);
-        const { count } = await kv.range({ prefix: layout.byHost(host) }, { countOnly: true });
-        const deadSince = alive.has(host) ? undefined : since.get(host);
-        return {
+    const infos = hosts.kvs.map(async (item): Promise<HostInfo[]> => {
+      const host = item.key.slice(layout.hosts.length);
+      const registered = this.#readable(() => decode(hostSchema, item.key, item.value));
+      if (registered === undefined) return [];
+      const { hostname, version, labels, firstSeenAt } = registered;
+      const { count } = await kv.range({ prefix: layout.byHost(host) }, { countOnly: true });
+      const deadSince = alive.has(host) ? undefined : since.get(host);
+      return [
+        {
           host,
           alive: alive.has(host),
           ...(deadSince === undefined ? {} : { deadSince: iso(deadSince) }),
@@ -91,9 +94,10 @@ export class EtcdInventory implements Inventory {
           version,
           leases: count,
           firstSeen: iso(firstSeenAt),
-        };
-      }),
-    );
+        },
+      ];
+    });
+    return (await Promise.all(infos)).flat();
   }
 
   async release(pool: string, address: string, options: { readonly force: boolean }): Promise<LeaseInfo> {
@@ -183,7 +187,7 @@ export class EtcdInventory implements Inventory {
   async #prefixesOf({ pool, host }: LeaseFilter): Promise<{ revision: number; prefixes: string[] }> {
     const { kv, layout } = this.#deps;
     const { kvs, revision } = await kv.range({ prefix: layout.pools }, { keysOnly: true });
-    const all = kvs.map(({ key }) => subnetOfPoolKey(key.slice(layout.pools.length)));
+    const all = kvs.flatMap(({ key }) => subnetOfKey(key, layout) ?? []);
     const subnets = pool === undefined ? all : [await this.#subnetOf(pool)];
     if (host === undefined) return { revision, prefixes: subnets.map((subnet) => layout.leases(subnet)) };
     const prefix = layout.byHost(host);
@@ -197,14 +201,20 @@ export class EtcdInventory implements Inventory {
     return poolNamed(await readPools(this.#deps.kv, this.#deps.layout), pool).subnet;
   }
 
-  /** One lease that cannot be read must not hide the others. */
-  #readable(item: KeyValue): LeaseInfo[] {
-    try {
+  #leaseOf(item: KeyValue): LeaseInfo | undefined {
+    return this.#readable(() => {
       const { subnet, address } = this.#deps.layout.addressOf(item.key);
-      return [leaseInfo(subnet, address, decode(leaseSchema, item.key, item.value))];
+      return leaseInfo(subnet, address, decode(leaseSchema, item.key, item.value));
+    });
+  }
+
+  /** One value that cannot be read must not hide the others. */
+  #readable<T>(read: () => T): T | undefined {
+    try {
+      return read();
     } catch (err) {
-      this.#deps.logger.error('a lease cannot be read and is left out of the list', { err });
-      return [];
+      this.#deps.logger.error('a value in etcd cannot be read and is left out of the list', { err });
+      return undefined;
     }
   }
 }

@@ -10,20 +10,22 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../core/clock.ts';
 import { type Deadline, deadlineAfter } from '../../core/deadline.ts';
 import { Conflict, InvalidRequest, StoreUnavailable } from '../../core/errors.ts';
-import { type Cidr, cidrSize, formatCidr, parseCidr } from '../../core/ip.ts';
+import { type Cidr, cidrSize, cidrsOverlap, formatCidr, parseCidr, parseIp } from '../../core/ip.ts';
 import type { KvPort } from '../../store/kv.ts';
 import type { Layout } from '../../store/layout.ts';
-import type { PoolValue } from '../../store/schema.ts';
+import { decode, leaseSchema, type PoolValue } from '../../store/schema.ts';
 import type { Committer } from '../commit/committer.ts';
 import type { Step } from '../commit/step.ts';
+import { holderText } from '../lease/lease-steps.ts';
 import type { ConfiguredPool } from './configured-pools.ts';
 import type { PoolBook } from './pool-book.ts';
-import { type KnownPool, poolNamed, readPools } from './pool-lookup.ts';
+import { type KnownPool, poolNamed, readPools, type SeenPool } from './pool-lookup.ts';
 import { nameOf } from './pool-policy.ts';
 import { type PoolReport, reportOf } from './pool-report.ts';
 import { type PoolWishes, withWishes } from './pool-settings.ts';
 import { overlapping, type PoolSteps, poolSteps } from './pool-steps.ts';
 import { parseName } from './pool-words.ts';
+import { isShared } from './pools.ts';
 
 export interface PoolAdminOptions {
   readonly host: string;
@@ -55,6 +57,8 @@ export interface PoolAdministration {
 const TIMEOUT_MS = 4000;
 /** A gateway and a container, beside network and broadcast address: what is smaller is a mistake in writing. */
 const LEAST_SIZE = 4n;
+/** This network, loopback, multicast, link-local. @see RFC 6890; RFC 4291 section 2.4 */
+const NOT_FOR_HOSTS = ['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/4', '::/127', 'fe80::/10', 'ff00::/8'];
 
 export class PoolAdmin implements PoolAdministration {
   readonly #options: PoolAdminOptions;
@@ -69,16 +73,13 @@ export class PoolAdmin implements PoolAdministration {
 
   /**
    * Makes a pool, or gives one that a `docker network create` has made to the operators, with its gateway. The same
-   * again is fine. @param subnet host bits are cleared
+   * again is fine. A pool whose value is damaged is written anew. @param subnet host bits are cleared
    * @throws InvalidRequest; Conflict if the name or a part of the subnet is another pool's, or the pool has other settings
    */
   add(name: string, subnet: string, wishes: PoolWishes): Promise<PoolOutcome> {
     parseName('pool', name);
     const cidr = parseCidr(subnet);
-    if (cidrSize(cidr) < LEAST_SIZE)
-      throw new InvalidRequest(
-        `pool ${name}: subnet ${formatCidr(cidr)} is too small to be shared: take a larger one`,
-      );
+    refuseUnfit(name, cidr);
     return this.#again(`pool ${name}`, async (deadline) => {
       const { kv, layout, clock } = this.#deps;
       const poolset = (await kv.range({ key: layout.poolset })).kvs[0];
@@ -92,14 +93,16 @@ export class PoolAdmin implements PoolAdministration {
         at: clock.wall(),
         name,
       };
-      if (standing?.value.name !== undefined) {
+      if (standing?.value?.name !== undefined) {
         const { madeBy, at } = standing.value;
         return sameOrRefused(standing.value, withWishes({ ...fresh, madeBy, at }, wishes));
       }
-      const base = standing === undefined ? fresh : { ...standing.value, name };
+      const base = standing?.value === undefined ? fresh : { ...standing.value, name };
       const pool = withWishes(base, wishes);
-      const unused = pool.vlan !== standing?.value.vlan;
+      const damaged = standing !== undefined && standing.value === undefined;
+      const unused = !damaged && pool.vlan !== standing?.value?.vlan;
       if (unused && standing !== undefined) await this.#refuseUsed(standing, 'its VLAN cannot be set');
+      await this.#refuseHeldGateway(pool, standing?.value?.gateway);
       const step = this.#steps.define(pool, { poolset, pool: standing?.kv }, { unused });
       return await this.#put(pool, step, deadline);
     });
@@ -113,6 +116,7 @@ export class PoolAdmin implements PoolAdministration {
       if (isDeepStrictEqual(pool, known.value)) return { pool, changed: false };
       const unused = pool.vlan !== known.value.vlan;
       if (unused) await this.#refuseUsed(known, 'its VLAN cannot change');
+      await this.#refuseHeldGateway(pool, known.value.gateway);
       return await this.#put(pool, this.#steps.change(known.kv, pool, { unused }), deadline);
     });
   }
@@ -177,7 +181,7 @@ export class PoolAdmin implements PoolAdministration {
     );
   }
 
-  #refuseOverlap(name: string, subnet: Cidr, pools: readonly KnownPool[]): void {
+  #refuseOverlap(name: string, subnet: Cidr, pools: readonly SeenPool[]): void {
     const text = formatCidr(subnet);
     const configured = this.#options.configuredPools.map((pool) => ({
       name: pool.name,
@@ -185,7 +189,7 @@ export class PoolAdmin implements PoolAdministration {
       whose: ' of ipam.pools',
     }));
     const all = [
-      ...pools.map((pool) => ({ name: pool.value.name, subnet: pool.subnet, whose: '' })),
+      ...pools.map((pool) => ({ name: pool.value?.name, subnet: pool.subnet, whose: '' })),
       ...configured,
     ];
     const namesake = all.find((pool) => pool.name === name && formatCidr(pool.subnet) !== text);
@@ -205,13 +209,26 @@ export class PoolAdmin implements PoolAdministration {
     throw new Conflict(`subnet ${text} overlaps pool ${title}: choose a subnet beside it`);
   }
 
-  async #refuseUsed({ subnet, value }: KnownPool, what: string): Promise<void> {
+  /** A container that has the router's address would take the pool's traffic. */
+  async #refuseHeldGateway(pool: PoolValue, before: string | undefined): Promise<void> {
+    const { gateway } = pool;
+    if (gateway === undefined || gateway === before) return;
+    const { kv, layout } = this.#deps;
+    const [lease] = (await kv.range({ key: layout.lease(parseCidr(pool.subnet), parseIp(gateway)) })).kvs;
+    const held = lease === undefined ? undefined : decode(leaseSchema, lease.key, lease.value);
+    if (held === undefined || isShared(held)) return;
+    throw new Conflict(
+      `address ${gateway} cannot be the gateway of pool ${nameOf(pool)}: ${holderText(held)}: choose another, or remove that first`,
+    );
+  }
+
+  async #refuseUsed({ subnet, value }: SeenPool, what: string): Promise<void> {
     const { kv, layout } = this.#deps;
     const uses = await kv.range({ prefix: layout.uses(subnet) }, { keysOnly: true });
     if (uses.count === 0) return;
     const hosts = uses.kvs.map(({ key }) => key.slice(layout.uses(subnet).length));
     throw new Conflict(
-      `pool ${nameOf(value)} has networks on ${counted(hosts.length, 'host')} (${listed(hosts)}), so ${what}: remove them there first with docker network rm`,
+      `pool ${value === undefined ? formatCidr(subnet) : nameOf(value)} has networks on ${counted(hosts.length, 'host')} (${listed(hosts)}), so ${what}: remove them there first with docker network rm`,
     );
   }
 
@@ -225,6 +242,16 @@ export class PoolAdmin implements PoolAdministration {
         `see lanius ip ls --pool ${formatCidr(subnet)}, and free them with lanius ip release or lanius ip unreserve`,
     );
   }
+}
+
+/** @throws InvalidRequest for a subnet in which containers cannot be */
+function refuseUnfit(name: string, subnet: Cidr): void {
+  const text = `pool ${name}: subnet ${formatCidr(subnet)}`;
+  if (cidrSize(subnet) < LEAST_SIZE)
+    throw new InvalidRequest(`${text} is too small to be shared: take a larger one`);
+  const unfit = NOT_FOR_HOSTS.find((one) => cidrsOverlap(parseCidr(one), subnet));
+  if (unfit === undefined) return;
+  throw new InvalidRequest(`${text} has addresses that no container can have (${unfit}): choose another one`);
 }
 
 /** A pool that an operator has made already. */

@@ -13,7 +13,8 @@ import { type Cidr, formatCidr } from '../../core/ip.ts';
 import type { Logger } from '../../core/log.ts';
 import type { KeyValue, KvPort, Watch, WatchEvent } from '../../store/kv.ts';
 import type { Layout } from '../../store/layout.ts';
-import { decode, type PoolValue, poolSchema } from '../../store/schema.ts';
+import type { PoolValue } from '../../store/schema.ts';
+import { poolValue } from './pool-lookup.ts';
 
 export interface PoolBookOptions {
   /** `ipam.coolingSeconds`: for pools that say nothing. */
@@ -106,7 +107,7 @@ export class PoolBook {
     } catch (error) {
       if (!(error instanceof DeadlineExceeded)) throw error;
       throw new StoreUnavailable(
-        `pool ${formatCidr(subnet)} is not known yet, because etcd does not answer: check that etcd runs and is ` +
+        `etcd does not answer, and pool ${formatCidr(subnet)} was not read before: check that etcd runs and is ` +
           'reachable (lanius doctor); nothing was changed',
       );
     }
@@ -130,7 +131,7 @@ export class PoolBook {
   async #read(subnet: Cidr): Promise<PoolValue | undefined> {
     const kv = (await this.#deps.kv.range({ key: this.#deps.layout.pool(subnet) })).kvs[0];
     if (kv === undefined) return undefined;
-    const value = decode(poolSchema, kv.key, kv.value);
+    const value = poolValue(kv, this.#deps.layout);
     this.#set(kv.key, value, kv.modRevision);
     return value;
   }
@@ -190,9 +191,9 @@ export class PoolBook {
   /** What cannot be read is treated as unknown: who needs that pool reads it and is told. */
   #readable(kv: KeyValue): PoolValue | undefined {
     try {
-      return decode(poolSchema, kv.key, kv.value);
+      return poolValue(kv, this.#deps.layout);
     } catch (err) {
-      this.#deps.logger.error('a pool cannot be read', { err });
+      this.#deps.logger.error('a pool cannot be read: see lanius store check', { key: kv.key, err });
       return undefined;
     }
   }

@@ -40,7 +40,7 @@ export interface Asking {
 
 /**
  * @param pool undefined if etcd has none: then the whole subnet
- * @throws Conflict if no range of the pool is for this host and container; PoolExhausted if nothing is left of
+ * @throws Conflict if no range of the pool is for this host and container, or the named one is gone; PoolExhausted if nothing is left of
  *   those that are
  */
 export function choiceFor(pool: PoolValue | undefined, subnet: Cidr, who: Asking): Choice {
@@ -54,6 +54,11 @@ export function choiceFor(pool: PoolValue | undefined, subnet: Cidr, who: Asking
       pool === undefined ? [] : holesOf(pool),
     );
   };
+  if (pool === undefined && who.rangeName !== undefined) {
+    throw new Conflict(
+      `${titleOf(pool, subnet)} has no range "${who.rangeName}": it is not in etcd any more: make it again with lanius pool add`,
+    );
+  }
   const { own, borrow } = pool === undefined ? WHOLE : selected(pool, who);
   const choice = { own: within(rangesOf(own, subnet)), borrow: within(rangesOf(borrow, subnet)) };
   if (choice.own.length > 0 || choice.borrow.length > 0) return choice;

@@ -131,6 +131,12 @@ function defaultsOf(pool: PoolValue, given: readonly string[] | undefined): Pool
     const value = rest.join('=');
     if (key !== 'net_in' && key !== 'net_out' && key !== 'arp')
       throw new InvalidRequest(`default ${quoted(text)} is unknown: known are net_in=, net_out= and arp=`);
+    if (rest.length === 0) {
+      const like = key === 'arp' ? 'arp=preload' : `${key}=10mbit`;
+      throw new InvalidRequest(
+        `default ${quoted(text)} has no value: write it like ${like}, or ${key}= to remove it`,
+      );
+    }
     if (value === '') all.delete(DEFAULTS[key]);
     else all.set(DEFAULTS[key], key === 'arp' ? arpMode(value) : formatRate(parseRate(value)));
   }

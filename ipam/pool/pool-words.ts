@@ -27,8 +27,10 @@ export function parseName(what: string, text: string): string {
 
 /** @param text `rack=r1,zone=b` @throws InvalidRequest */
 export function parseLabels(text: string): Labels {
+  const parts = text.split(',');
+  refuseTwice(parts, text);
   return Object.fromEntries(
-    text.split(',').map((part) => {
+    parts.map((part) => {
       const [key, value] = pairOf(part);
       if (LABEL_KEY.test(key) && LABEL_VALUE.test(value)) return [key, value];
       throw new InvalidRequest(`label ${quoted(part)} is not of the form KEY=VALUE, like rack=r1`);
@@ -65,6 +67,7 @@ export function parseRangeOf(subnet: Cidr, what: string, text: string): { first:
  */
 export function parsePoolRange(subnet: Cidr, text: string): PoolRangeValue {
   const [range = '', ...words] = text.split(',');
+  refuseTwice(words, text);
   const given = new Map(words.map((word) => pairOf(word)));
   const name = given.get('name');
   const containers = given.get('container');
@@ -111,6 +114,14 @@ export function means(
 export function quoted(text: string): string {
   const printable = text.replace(/[^\x20-\x7e]/g, '?');
   return `"${printable.length > 80 ? `${printable.slice(0, 77)}...` : printable}"`;
+}
+
+/** The last would win, and nobody notice. @throws InvalidRequest */
+function refuseTwice(words: readonly string[], text: string): void {
+  const keys = words.map((word) => pairOf(word)[0]);
+  const twice = keys.find((key, index) => keys.indexOf(key) < index);
+  if (twice !== undefined)
+    throw new InvalidRequest(`${quoted(twice)} is given twice in ${quoted(text)}: leave one out`);
 }
 
 function sameRange(a: IpRange, b: IpRange): boolean {

@@ -15,16 +15,16 @@ import {
   formatCidr,
   formatIp,
   type IpAddress,
-  parseCidr,
   parseIp,
   usableRange,
 } from '../../core/ip.ts';
 import type { KeyValue, KvPort } from '../../store/kv.ts';
 import type { Layout } from '../../store/layout.ts';
-import { decode, type LeaseValue, leaseSchema, type PoolValue, poolSchema } from '../../store/schema.ts';
+import { decode, type LeaseValue, leaseSchema, type PoolValue } from '../../store/schema.ts';
 import type { Committer } from '../commit/committer.ts';
 import { holderText } from '../lease/lease-steps.ts';
 import type { PoolBook } from './pool-book.ts';
+import { known, poolValue, readPools, type SeenPool } from './pool-lookup.ts';
 import { nameOf } from './pool-policy.ts';
 import { overlapping, type PoolSteps, poolSteps } from './pool-steps.ts';
 
@@ -67,19 +67,26 @@ export class Pools {
     this.#steps = poolSteps(deps.layout, options.host);
   }
 
-  /** All pools, as etcd has them now. @throws StoreUnavailable */
+  /** All pools that can be read, as etcd has them now. @throws StoreUnavailable */
   async list(): Promise<PoolValue[]> {
     const { kv, layout } = this.#deps;
-    return (await kv.range({ prefix: layout.pools })).kvs.map(poolOf);
+    return (await readPools(kv, layout)).flatMap(({ value }) => value ?? []);
   }
 
-  /** Makes sure that the pool stands and that this host is among its users. @throws Conflict on overlap */
+  /**
+   * Makes sure that the pool stands and that this host is among its users.
+   * @throws Conflict on overlap; InternalError if the pool is damaged
+   */
   async use(subnet: Cidr, deadline: Deadline): Promise<void> {
     const { kv, layout, committer, clock, book } = this.#deps;
     for (;;) {
-      const pools = (await kv.range({ prefix: layout.pools })).kvs;
-      const same = pools.find((pool) => pool.key === layout.pool(subnet));
-      const other = overlapping(subnet, pools.map(subnetOf));
+      const pools = await readPools(kv, layout);
+      const there = pools.find((pool) => pool.kv.key === layout.pool(subnet));
+      const same = there === undefined ? undefined : known(there);
+      const other = overlapping(
+        subnet,
+        pools.map((pool) => pool.subnet),
+      );
       if (other !== undefined) {
         throw new Conflict(
           `subnet ${formatCidr(subnet)} overlaps pool ${titleOf(other, pools)}, which is in use: choose that subnet itself ` +
@@ -94,12 +101,12 @@ export class Pools {
       };
       const step =
         same !== undefined
-          ? this.#steps.use(subnet, same)
+          ? this.#steps.use(subnet, same.kv)
           : this.#steps.create(made, (await kv.range({ key: layout.poolset })).kvs[0]);
       const result = await committer.submit({ ...step, deadline });
       if (result.succeeded) {
         if (same === undefined) book.note(subnet, made, result.revision);
-        else book.note(subnet, poolOf(same), same.modRevision);
+        else book.note(subnet, same.value, same.kv.modRevision);
         return;
       }
       if (deadline.leftMs() === 0)
@@ -116,12 +123,13 @@ export class Pools {
 
   /**
    * Takes the pool away if no host uses it, no lease stands in it, and no operator made it. Addresses that are kept for
-   * container names go with it; what an operator reserved keeps it.
+   * container names go with it; what an operator reserved keeps it, and so does a value that cannot be read.
    */
   async removeUnused(subnet: Cidr, deadline: Deadline): Promise<void> {
-    const { committer, book } = this.#deps;
-    const pool = await this.#read(subnet);
-    if (pool === undefined || pool.value.name !== undefined) return;
+    const { kv, layout, committer, book } = this.#deps;
+    const key = layout.pool(subnet);
+    const pool = (await readPools(kv, layout)).find((one) => one.kv.key === key);
+    if (pool?.value === undefined || pool.value.name !== undefined) return;
     await this.#dropKept(subnet, deadline);
     const result = await committer.submit({ ...this.#steps.remove(pool.kv), deadline });
     if (result.succeeded) book.note(subnet, undefined, result.revision);
@@ -206,7 +214,7 @@ export class Pools {
   async survey(): Promise<PoolUse[]> {
     const { kv, layout } = this.#deps;
     const found: PoolUse[] = [];
-    for (const subnet of (await kv.range({ prefix: layout.pools })).kvs.map(subnetOf)) {
+    for (const { subnet } of await readPools(kv, layout)) {
       const uses = (await kv.range({ prefix: layout.uses(subnet) }, { keysOnly: true })).kvs;
       const usedHere = uses.some(({ key }) => key === layout.use(subnet, this.#options.host));
       const held = usedHere ? await this.#heldHere(subnet) : [];
@@ -242,22 +250,14 @@ export class Pools {
 
   async #read(subnet: Cidr): Promise<{ readonly kv: KeyValue; readonly value: PoolValue } | undefined> {
     const kv = (await this.#deps.kv.range({ key: this.#deps.layout.pool(subnet) })).kvs[0];
-    return kv === undefined ? undefined : { kv, value: decode(poolSchema, kv.key, kv.value) };
+    return kv === undefined ? undefined : { kv, value: poolValue(kv, this.#deps.layout) };
   }
 }
 
-function poolOf(pool: KeyValue): PoolValue {
-  return decode(poolSchema, pool.key, pool.value);
-}
-
-function subnetOf(pool: KeyValue): Cidr {
-  return parseCidr(poolOf(pool).subnet);
-}
-
 /** `10.1.0.0/16`, or `prod (10.1.0.0/16)`. */
-function titleOf(subnet: Cidr, pools: readonly KeyValue[]): string {
+function titleOf(subnet: Cidr, pools: readonly SeenPool[]): string {
   const text = formatCidr(subnet);
-  const pool = pools.map(poolOf).find((one) => one.subnet === text);
+  const pool = pools.find((one) => formatCidr(one.subnet) === text)?.value;
   return pool?.name === undefined ? text : `${nameOf(pool)} (${text})`;
 }
 

@@ -24,7 +24,7 @@ const TOLD_SINGLY = 20;
 export interface ActDependencies extends Omit<LookDependencies, 'leases'> {
   readonly leases: Pick<
     Leases,
-    'busy' | 'list' | 'get' | 'forget' | 'restore' | 'releaseIfUnchanged' | 'noteHolder'
+    'busy' | 'list' | 'get' | 'ownerOf' | 'forget' | 'restore' | 'releaseIfUnchanged' | 'noteHolder'
   >;
   readonly committer: Pick<Committer, 'submit'>;
   readonly claimBook: Pick<ClaimBook, 'drop' | 'sweep'>;
@@ -107,12 +107,15 @@ async function actOnLease(
     await leases.restore(subnet, address, deadline);
     return;
   }
-  const { subnet, address, modRevision } = verdict.lease;
+  const { subnet, address, modRevision, owner, value } = verdict.lease;
   const known = leases.get(subnet, address);
   if (verdict.action === 'free') {
-    await leases.releaseIfUnchanged(known?.modRevision === modRevision ? known : verdict.lease, deadline);
+    const held = known?.modRevision === modRevision ? known : verdict.lease;
+    await leases.releaseIfUnchanged(held, deadline, { owner });
   } else if (verdict.holder !== undefined) {
     if (known?.modRevision !== modRevision) await leases.restore(subnet, address, deadline);
+    // Given to another container since.
+    if (leases.get(subnet, address)?.value.request !== value.request) return;
     leases.noteHolder(subnet, address, verdict.holder);
   }
 }

@@ -16,7 +16,7 @@ import { type Look, usedAddresses } from './reconcile-world.ts';
 
 export interface LookDependencies {
   readonly ownIndex: OwnIndex;
-  readonly leases: Pick<Leases, 'busy' | 'list'>;
+  readonly leases: Pick<Leases, 'busy' | 'list' | 'ownerOf'>;
   /** Absent: this host keeps no stock. */
   readonly warmStock?: { has(subnet: Cidr, address: IpAddress): boolean };
   readonly networks: RecordStore<NetworkRecord>;
@@ -56,11 +56,16 @@ export async function lookAround(
   ]);
   const found = new Set(own.leases.map(addressKey));
   const look: Look = {
-    leases: own.leases.map((lease) => ({
-      ...lease,
-      busy: leases.busy(lease.subnet, lease.address),
-      stocked: warmStock?.has(lease.subnet, lease.address) ?? false,
-    })),
+    leases: own.leases.map((lease) => {
+      const { subnet, address } = lease;
+      const owner = leases.ownerOf(subnet, address);
+      return {
+        ...lease,
+        busy: leases.busy(subnet, address),
+        stocked: warmStock?.has(subnet, address) ?? false,
+        ...(owner === undefined ? {} : { owner }),
+      };
+    }),
     believed: believed.filter(
       (held) => !found.has(addressKey(held)) && !leases.busy(held.subnet, held.address),
     ),

@@ -31,7 +31,7 @@ export interface PlanContext {
 
 /** A decision with what must not have changed until it is carried out. */
 export type Verdict = Decision & { readonly seen: string } & (
-    | { readonly kind: 'lease'; readonly lease: HeldLease; readonly holder?: LeaseHolder }
+    | { readonly kind: 'lease'; readonly lease: LookedAtLease; readonly holder?: LeaseHolder }
     /** Used here, and no lease of this host. */
     | { readonly kind: 'lease'; readonly lost: PoolAddress }
     /** In memory, and nowhere else. */
@@ -54,7 +54,7 @@ const UNBOUND_MS = 120_000;
 export function plan(look: Look, context: PlanContext): Verdict[] {
   const world = worldOf(look);
   const leases = look.leases.map((lease): Verdict => {
-    const seen = `${lease.modRevision}`;
+    const seen = `${lease.modRevision} ${lease.owner ?? ''}`;
     const object = formatIp(lease.address);
     return { kind: 'lease', object, lease, seen, ...judgeLease(lease, world, look, context) };
   });
@@ -269,7 +269,9 @@ function isOf({ value }: HeldLease, { instance }: PlanContext): boolean {
 
 /** Asked for a short time ago by an engine that still lives. */
 function isYoung(atMs: number, look: Look, context: PlanContext): boolean {
-  if (context.engineLostAtMs !== undefined && atMs < context.engineLostAtMs) return false;
+  const { engineLostAtMs } = context;
+  // A loss in the future was noted before the clock was set back, and says nothing of what came after.
+  if (engineLostAtMs !== undefined && engineLostAtMs <= look.wallMs && atMs < engineLostAtMs) return false;
   return isWithin(look.wallMs - atMs, context.graceMs);
 }
 

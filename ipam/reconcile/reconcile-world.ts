@@ -24,6 +24,8 @@ export interface LookedAtLease extends HeldLease {
   readonly busy: boolean;
   /** This process has it in its warm stock, or took it out a moment ago. */
   readonly stocked: boolean;
+  /** The endpoint that has it, as memory knows; etcd is told later. */
+  readonly owner?: string;
 }
 
 /** Everything that one look saw, all of it at about the same time. */

@@ -1,5 +1,5 @@
 /** Pools, who uses them, and the hosts: each must fit the others. Pure. Part of store-check.ts. */
-import { cidrHas, cidrsOverlap, formatCidr, type IpAddress, parseIp } from '../../core/ip.ts';
+import { type Cidr, cidrHas, cidrsOverlap, formatCidr, type IpAddress, parseIp } from '../../core/ip.ts';
 import type { Compare, KeyValue } from '../../store/kv.ts';
 import { subnetOfPoolKey } from '../../store/layout.ts';
 import type { HostValue, PoolValue } from '../../store/schema.ts';
@@ -39,8 +39,9 @@ function checkPool(view: StoreView, id: string): Finding[] {
   const { kv, value, subnet } = pool;
   const object = poolText(id);
   if (value === undefined) {
-    const advice = 'take it from a backup (lanius store export), or set it anew with lanius pool set';
-    return [{ code: 'damaged-value', object, problem: `the value of ${kv.key} is no pool`, advice }];
+    return [
+      { code: 'damaged-value', object, problem: `the value of ${kv.key} is no pool`, advice: anew(subnet) },
+    ];
   }
   const found: Finding[] = [];
   if (value.subnet !== formatCidr(subnet)) {
@@ -57,10 +58,18 @@ function checkPool(view: StoreView, id: string): Finding[] {
     const inside = low !== undefined && high !== undefined && cidrHas(subnet, low) && cidrHas(subnet, high);
     if (inside && low.value <= high.value) continue;
     const text = first === last ? first : `${first}-${last}`;
-    const advice = 'correct it: lanius pool set';
+    const readable = low !== undefined && high !== undefined;
+    const advice = readable ? 'correct it: lanius pool set' : anew(subnet);
     found.push({ code: 'bad-range', object, problem: `${what} ${text} is not inside the subnet`, advice });
   }
   return found;
+}
+
+function anew(subnet: Cidr): string {
+  return (
+    `make it anew, with the settings that it had: lanius pool add NAME --subnet ${formatCidr(subnet)} …; its networks ` +
+    'and leases stay'
+  );
 }
 
 function placesOf(value: PoolValue): [what: string, first: string, last: string][] {

@@ -5,6 +5,7 @@
  * Every write is a fenced step of the Committer, which sends them in batches. A lease is written together with its
  * host's index entry and its name, as ipam/lease/lease-steps.ts would.
  */
+import type { z } from 'zod';
 import type { Clock } from '../../core/clock.ts';
 import { deadlineAfter } from '../../core/deadline.ts';
 import { DriverError } from '../../core/errors.ts';
@@ -22,6 +23,7 @@ import {
 } from '../../store/schema.ts';
 import type { Committer } from '../commit/committer.ts';
 import type { StepResult } from '../commit/step.ts';
+import { isKnown, readPools } from '../pool/pool-lookup.ts';
 import type { StoreEntry } from './store-format.ts';
 import type { StoreSpool } from './store-spool.ts';
 import { isInUse, isNamed } from './store-view.ts';
@@ -112,9 +114,9 @@ export class StoreImport {
   async #putHost(entry: StoreEntry): Promise<Fate> {
     const there = await this.#putIfAbsent(entry);
     return this.#fateOf(there, entry, (standing) => {
-      const [mine, other] = [entry.text, standing].map(
-        (text) => decode(hostSchema, entry.path, text).machineId,
-      );
+      const there = readable(hostSchema, entry.path, standing);
+      if (there === undefined) return damagedThere(entry.path);
+      const [mine, other] = [decode(hostSchema, entry.path, entry.text).machineId, there.machineId];
       if (mine === other) return 'skipped';
       return { conflict: `${entry.path}: it is registered with another machine (${other}, not ${mine})` };
     });
@@ -125,20 +127,24 @@ export class StoreImport {
     const subnet = subnetOfPoolKey(pool);
     const key = layout.prefix + entry.path;
     for (;;) {
-      const [poolset, pools] = await Promise.all([
-        kv.range({ key: layout.poolset }),
-        kv.range({ prefix: layout.pools }),
-      ]);
-      const standing = pools.kvs.find((item) => item.key === key);
+      const [poolset, pools] = await Promise.all([kv.range({ key: layout.poolset }), readPools(kv, layout)]);
+      const seen = pools.find((pool) => pool.kv.key === key);
+      if (seen !== undefined && !isKnown(seen)) return damagedThere(entry.path);
+      const standing = seen?.kv;
       if (standing === undefined) {
-        const other = pools.kvs
-          .map((item) => subnetOfPoolKey(item.key.slice(layout.pools.length)))
-          .find((one) => cidrsOverlap(one, subnet));
+        const other = pools.map((pool) => pool.subnet).find((one) => cidrsOverlap(one, subnet));
         if (other !== undefined) {
           const reason = `pool ${formatCidr(subnet)} overlaps pool ${formatCidr(other)}, which stands there`;
           this.#refused.set(pool, reason);
           return { conflict: `${entry.path}: ${reason}` };
         }
+      }
+      const { name } = decode(poolSchema, key, entry.text);
+      const namesake = pools.find((pool) => pool !== seen && name !== undefined && pool.value?.name === name);
+      if (namesake !== undefined) {
+        const reason = `name "${name}" is that of pool ${formatCidr(namesake.subnet)} there`;
+        if (seen === undefined) this.#refused.set(pool, reason);
+        return { conflict: `${entry.path}: ${reason}` };
       }
       const wanted = standing === undefined ? entry.text : completedPool(standing.value, entry.text, key);
       if (wanted === undefined) return { conflict: `${entry.path}: it stands there with other settings` };
@@ -180,9 +186,9 @@ export class StoreImport {
     const standing = valueRead(result.results[0]);
     if (standing === undefined)
       return { conflict: `${entry.path}: name "${value.name}" has another address there` };
-    return standing === entry.text
-      ? 'skipped'
-      : this.#compareLeases(entry.path, decode(leaseSchema, key, standing), value);
+    if (standing === entry.text) return 'skipped';
+    const there = readable(leaseSchema, key, standing);
+    return there === undefined ? damagedThere(entry.path) : this.#compareLeases(entry.path, there, value);
   }
 
   #compareLeases(path: string, standing: LeaseValue, value: LeaseValue): Fate {
@@ -242,6 +248,19 @@ function completedPool(standing: string, wanted: string, key: string): string | 
   }
   const merged: PoolValue = { ...mine, ...there };
   return Object.keys(merged).length === Object.keys(there).length ? standing : JSON.stringify(merged);
+}
+
+/** Undefined if it is damaged: that must not end the import of everything else. */
+function readable<T>(schema: z.ZodType<T>, key: string, text: string): T | undefined {
+  try {
+    return decode(schema, key, text);
+  } catch {
+    return undefined;
+  }
+}
+
+function damagedThere(path: string): Fate {
+  return { conflict: `${path}: its value there is damaged: see lanius store check` };
 }
 
 function holder(value: LeaseValue): string {

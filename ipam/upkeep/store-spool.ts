@@ -14,11 +14,18 @@ import {
   headerSchema,
   parseEntry,
   parseLine,
+  STORE_FORMAT,
   type StoreEntry,
   type StoreHeader,
   trailerSchema,
 } from './store-format.ts';
 import { isNamed } from './store-view.ts';
+
+/** How every export begins. */
+const START = `{"format":"${STORE_FORMAT}"`;
+const NO_HEADER = 'its first line is not the header of an export';
+const LONGEST_LINE = 1_048_576;
+const LINE_FEED = 10;
 
 export class StoreSpool {
   readonly #file: FileHandle;
@@ -39,7 +46,11 @@ export class StoreSpool {
     await unlink(path);
     const spool = new StoreSpool(file);
     try {
-      for await (const chunk of source) await file.writeFile(chunk);
+      const shape = new Shape();
+      for await (const chunk of source) {
+        shape.look(chunk);
+        await file.writeFile(chunk);
+      }
       await spool.#verify();
       return spool;
     } catch (error) {
@@ -92,6 +103,33 @@ export class StoreSpool {
   }
 }
 
+/**
+ * What cannot be an export is refused as it comes: it could fill the disk, and a line that never ends no program can
+ * hold.
+ */
+class Shape {
+  #line = 1;
+  #bytes = 0;
+  #start = Buffer.alloc(0);
+
+  /** @throws InvalidRequest */
+  look(chunk: Uint8Array): void {
+    if (this.#start.length < START.length) {
+      this.#start = Buffer.concat([this.#start, chunk.subarray(0, START.length - this.#start.length)]);
+      if (!START.startsWith(this.#start.toString('latin1'))) throw damaged(NO_HEADER);
+    }
+    for (let from = 0; from < chunk.length; ) {
+      const end = chunk.indexOf(LINE_FEED, from);
+      this.#bytes += (end < 0 ? chunk.length : end) - from;
+      if (this.#bytes > LONGEST_LINE) throw damaged(`line ${this.#line} is longer than 1 MiB`);
+      if (end < 0) return;
+      this.#line += 1;
+      this.#bytes = 0;
+      from = end + 1;
+    }
+  }
+}
+
 /** Keys are in order, so none comes twice; and no name has two leases. */
 class Order {
   #kind = 0;
@@ -122,7 +160,7 @@ function checkHeader(line: string): StoreHeader {
   if (header.success) return header.data;
   if (typeof value === 'object' && value !== null && 'format' in value && value.format === 'lanius-store')
     throw damaged('its version is not 1: import it with the Lanius that wrote it, or a newer one');
-  throw damaged('its first line is not the header of an export');
+  throw damaged(NO_HEADER);
 }
 
 /** @throws InvalidRequest that names the line, counted from 1 */

@@ -20,8 +20,9 @@ describe('e2e/hot path of a container, on three engines', function () {
 
   before(async function () {
     need(this, 'root', 'netns', 'docker', 'etcd', 'lab', 'strace');
-    // Reconciliation reads too, for some seconds after the engine's start and then at its interval.
-    const config = { reconcile: { intervalSeconds: 3600 } };
+    // Reconciliation reads too, for some seconds after the engine's start and then at its interval, and the session does
+    // at every third of its TTL.
+    const config = { reconcile: { intervalSeconds: 3600 }, session: { ttlSeconds: 600 } };
     lab = await flatLab({ subnet: '10.77.36.0/24', gateway: '10.77.36.1', config });
     for (const machine of lab.machines) await machine.docker('run', '--rm', ...WORDS, 'true');
   });
@@ -57,10 +58,10 @@ describe('e2e/hot path of a container, on three engines', function () {
     await silence();
     for (const machine of lab.machines) {
       const before = await etcdCount(lab);
+      const began = performance.now();
       for (let i = 0; i < RUNS; i += 1) await machine.docker('run', '-d', ...WORDS, 'sleep', '100000');
       const ran = await etcdCount(lab);
-      // Which addresses are free is known from one read for many of them.
-      expect(ran.range - before.range, machine.engine).to.be.at.most(1);
+      expect(ran.range - before.range, machine.engine).to.equal(0);
       await until('every lease to know its container', async () => {
         const rows = await leases(machine, ['--host', machine.name]);
         return rows.length === RUNS && rows.every(({ state }) => state === 'bound');
@@ -74,7 +75,10 @@ describe('e2e/hot path of a container, on three engines', function () {
       expect(takes).to.equal(RUNS);
       // A note may have gone with the next container's own transaction. There are no others.
       const all = new Set(made.flatMap(({ createRevision, modRevision }) => [createRevision, modRevision]));
-      expect(started.txn - before.txn, machine.engine).to.equal(all.size);
+      // But for reads of which addresses are free: one, good for 256 of them and for 10 s.
+      const looks = started.txn - before.txn - all.size;
+      const seconds = (performance.now() - began) / 1000;
+      expect(looks, machine.engine).to.be.within(0, 1 + Math.ceil(seconds / 10));
 
       await removeAll(machine);
       await exact(machine);

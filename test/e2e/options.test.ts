@@ -155,7 +155,7 @@ describe('e2e/options of networks, on three engines', function () {
       expect((await running(machine, 'test')).map(({ ip }) => ip).sort()).to.deep.equal(own);
       const full = await machine.tryDocker('run', '--rm', '--network', 'test', ...SLEEP);
       expect(refusal(full)).to.contain(
-        `pool 10.77.66.0/24 is exhausted: 0 of 4 addresses from ${own[0]} to ${own[3]} are free, 4 are taken: `,
+        `pool 10.77.66.0/24 is exhausted: 0 of 4 addresses from ${own[0]} to ${own[3]} are free, 4 are taken; `,
       );
       await run(machine, 'ee', '--network', 'test', '--ip', `10.77.66.${10 + i}`);
       expect(await ipOf(machine, 'ee', 'test')).to.equal(`10.77.66.${10 + i}`);

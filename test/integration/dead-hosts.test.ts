@@ -1,3 +1,5 @@
+import { cp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { systemClock as clock } from '../../core/clock.ts';
 import { formatIp, parseCidr, parseIp } from '../../core/ip.ts';
@@ -240,6 +242,55 @@ describe('ipam/host-forgetting and host-sweeper on a real etcd', function () {
     expect(logged[1]?.fields).to.include({ deadHost: 'b1', leases: 1, holds: 1, uses: 1 });
     await sweeper.close();
     expect(await stands(layout.sweeper)).to.equal(false);
+  });
+
+  it('frees nothing of a living host by a mark that came back with a backup of etcd', async () => {
+    await take(b, '10.60.0.10');
+    await die(b);
+    const sweeper = sweeperOf(a, 1);
+    await sweeper.sweep();
+    await until('the end of the grace period', async () => !(await stands(layout.deadWait('b1'))));
+    const [data, copy] = [join(etcd.folder, 'data'), join(etcd.folder, 'copy')];
+    await etcd.kill();
+    await cp(data, copy, { recursive: true });
+    await etcd.restart();
+    const back = await IpamHost.start({ etcd: etcd.host, name: 'b1', stateDir: b.stateDir, ttlSeconds: 6 });
+    for (let i = 0; i < 50; i += 1) await back.session.bump(back.session.epoch ?? 0);
+    await until('a look', async () => {
+      await sweeper.sweep();
+      return (await a.kv.range({ key: layout.sweeper })).count === 1;
+    });
+    await etcd.kill();
+    await rm(data, { recursive: true });
+    await cp(copy, data, { recursive: true });
+    await etcd.restart();
+    await until('etcd is back', async () => (await count(layout.prefix)) > 0);
+    expect(await stands(layout.dead('b1'))).to.equal(true);
+    await sweeper.sweep();
+    expect(await count(layout.byHost('b1'))).to.equal(1);
+    await until('the host has its session again', () => stands(layout.session('b1')));
+    await sweeper.sweep();
+    expect(await count(layout.byHost('b1'))).to.equal(1);
+    await back.stop();
+    await sweeper.close();
+  });
+
+  it('frees what other dead hosts have although a lease of one cannot be read', async () => {
+    const c = await IpamHost.start({ etcd: etcd.host, name: 'c1' });
+    await take(b, '10.60.0.10');
+    await take(c, '10.60.0.11');
+    for (const key of [layout.byHostLease('b1', subnet, parseIp('10.60.0.10'))])
+      await a.kv.txn({ compare: [], success: [{ do: 'put', key, value: 'damaged' }] });
+    await die(b);
+    await die(c);
+    const sweeper = sweeperOf(a, 1);
+    await sweeper.sweep();
+    await until('the end of the grace period', async () => !(await stands(layout.deadWait('c1'))));
+    await sweeper.sweep();
+    expect(await count(layout.byHost('c1'))).to.equal(0);
+    expect(await count(layout.byHost('b1'))).to.equal(1);
+    await c.stop();
+    await sweeper.close();
   });
 
   it('begins anew when the host was back in between, and frees nothing of it', async () => {

@@ -232,6 +232,9 @@ describe('ipam/leases on a real etcd', function () {
     await host.addresses.confirmLease(subnet, address, 'e1', soon());
     const refused = await failure(host.addresses.confirmLease(subnet, address, 'e2', soon()));
     expect(refused.message).to.match(/is taken: endpoint e1 on host n1 has it/);
+    // The engine's answer to the refusal, which is not the end of e1.
+    await host.addresses.releaseAddress(poolId, address, soon());
+    expect(host.leases.get(subnet, address)).to.not.equal(undefined);
     await host.addresses.releaseAddress(poolId, address, soon());
     await host.addresses.requestAddress({ poolId, gateway: false, address }, soon());
     await host.addresses.confirmLease(subnet, address, 'e2', soon());

@@ -37,6 +37,22 @@ describe('ipam/pool-admin and pool-book on a real etcd', function () {
     await until('the other host knows', () => one.book.byName('told') === undefined, { timeoutMs: 1000 });
   });
 
+  it('gives the gateway of a pool to no container, and takes no address of a container for it', async () => {
+    const host = await hosts.start('g1');
+    await host.poolAdmin.add('gate', '10.33.0.0/24', { gateway: '10.33.0.1' });
+    const poolId = await network(host, { pool: 'gate' });
+    const ask = (address: string) =>
+      host.addresses.requestAddress({ poolId, gateway: false, address: parseIp(address) }, soon());
+    await ask('10.33.0.7');
+    expect(await failure(host.poolAdmin.set('gate', { gateway: '10.33.0.7' }))).to.match(
+      /^address 10\.33\.0\.7 cannot be the gateway of pool gate: a container on host g1 has it: choose another, or remove that first$/,
+    );
+    await host.poolAdmin.set('gate', { gateway: '10.33.0.254' });
+    expect(await failure(ask('10.33.0.254'))).to.equal(
+      'address 10.33.0.254 is the gateway of pool gate: choose another one',
+    );
+  });
+
   it('refuses a second pool of a name, an overlap, and other settings, but not the same again', async () => {
     const [one, two] = [await hosts.start('h1'), await hosts.start('h2')];
     const both = await Promise.allSettled([

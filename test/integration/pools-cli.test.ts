@@ -123,9 +123,35 @@ describe('lanius pool on a real etcd', function () {
     ['pool set a --no-add-range', '2 lanius: unknown option --no-add-range'],
     ['pool add a --subnet= ', '2 lanius: --subnet needs a value'],
     ['pool show', '2 lanius: pool show needs NAME|SUBNET; see lanius pool show --help\n'],
+    ["pool show ''", '1 lanius: pool: must not be empty\n'],
+    [`pool show ${'x'.repeat(2000)}`, '1 lanius: pool: is longer than 1000 characters\n'],
+    [`pool show ${'\u00e4'.repeat(10_000)}`, '1 lanius: the arguments are too long for one request\n'],
+    [
+      `pool add a --subnet 10.41.0.0/16 --range ${'x'.repeat(150_000)}`,
+      '1 lanius: the request is longer than 100 kB: say less at once\n',
+    ],
+    [
+      'pool add a --subnet 10.41.0.0/16 --range 10.41.0.0/24,name=a,name=b',
+      '1 lanius: "name" is given twice in "10.41.0.0/24,name=a,name=b": leave one out\n',
+    ],
+    [
+      'pool add a --subnet 10.41.0.0/16 --select rack=a,rack=b',
+      '1 lanius: "rack" is given twice in "rack=a,rack=b": leave one out\n',
+    ],
+    [
+      'pool add a --subnet 10.41.0.0/16 --default net_in',
+      '1 lanius: default "net_in" has no value: write it like net_in=10mbit',
+    ],
+    ...['0.0.0.0/0', '127.0.0.0/16', '224.0.0.0/8', 'fe80::/64', 'ff00::/64', '::/64'].map(
+      (subnet) =>
+        [
+          `pool add a --subnet ${subnet}`,
+          `1 lanius: pool a: subnet ${subnet} has addresses that no container can have `,
+        ] as const,
+    ),
   ];
   for (const [line, said] of wrong) {
-    it(`refuses "${line}"`, async () => {
+    it(`refuses "${line.slice(0, 80)}"`, async () => {
       expect(await lanius(line)).to.satisfy((text: string) => text.startsWith(said), said);
     });
   }

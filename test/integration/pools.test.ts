@@ -131,7 +131,7 @@ describe('operators’ pools on a real etcd', function () {
     expect(await any(host, poolId, 'web')).to.equal(address);
     expect(await failure(any(host, poolId))).to.equal(
       "pool parts is sticky, and this engine does not tell the plugin the container's name (29 or later does): " +
-        'give the container --ip, or reserve an address with lanius ip reserve',
+        'give the container --ip, and keep that address for it with lanius ip reserve',
     );
     const plain = await network(host, { pool: 'parts' });
     expect(await any(host, plain)).to.match(/^10\.32\.1\./);

@@ -14,6 +14,7 @@ import { StoreChecker } from '../../ipam/upkeep/store-checker.ts';
 import { exportStore } from '../../ipam/upkeep/store-export.ts';
 import { StoreImport } from '../../ipam/upkeep/store-import.ts';
 import { StoreRepair } from '../../ipam/upkeep/store-repair.ts';
+import { StoreSpool } from '../../ipam/upkeep/store-spool.ts';
 import type { Operation } from '../../store/kv.ts';
 import type { LeaseValue } from '../../store/schema.ts';
 import { EtcdProcess } from '../support/etcd-process.ts';
@@ -280,5 +281,56 @@ describe('ipam/store-export and store-import', function () {
       },
       { timeoutMs: 8000 },
     );
+  });
+
+  it('refuses what is no export at once, however long it is, and takes no room for it', async () => {
+    const host = await hostStart(await etcdStart(), 'a1');
+    const lanius = await laniusOf(host);
+    const header =
+      '{"format":"lanius-store","v":1,"prefix":"/lanius/v1/","revision":1,"at":"","version":"0"}';
+    const line = Buffer.alloc(9_000_000, 'x');
+    for (const [what, start] of [
+      ['its first line is not the header of an export', ''],
+      ['line 2 is longer than 1 MiB', `${header}\n`],
+    ] as const) {
+      writeFileSync(file, Buffer.concat([Buffer.from(start), line]));
+      let taken = 0;
+      const source = async function* () {
+        yield Buffer.from(start);
+        for (; taken < 1000; taken += 1) yield line;
+      };
+      const error = await StoreSpool.take(source(), folder).catch((thrown: unknown) => thrown);
+      expect(String(error)).to.include(what);
+      expect(taken).to.be.lessThan(3);
+      const { status, err } = await lanius('store', 'import', file);
+      expect([status, err]).to.deep.equal([
+        1,
+        `lanius: the file is no whole export of the store: ${what}; nothing was changed\n`,
+      ]);
+    }
+  });
+
+  it('lists damaged values and a name of another pool as conflicts, and goes on', async () => {
+    const [from, to] = [await hostStart(await etcdStart(), 'a1'), await hostStart(await etcdStart(), 'a2')];
+    await from.poolAdmin.add('same', '10.43.0.0/24', {});
+    await from.poolAdmin.add('torn', '10.44.0.0/24', {});
+    await from.poolAdmin.add('whole', '10.45.0.0/24', {});
+    const [torn, whole, ip] = [parseCidr('10.44.0.0/24'), parseCidr('10.45.0.0/24'), parseIp('10.45.0.9')];
+    await write(from, put(layout.lease(whole, ip), { ...sticky, role: 'operator', keepSeconds: undefined }));
+    await write(from, put(layout.name(whole, 'web'), { v: 1, address: '10.45.0.9' }));
+    await to.poolAdmin.add('same', '10.49.0.0/24', {});
+    const raw = (key: string): Operation => ({ do: 'put', key, value: '{damaged' });
+    await write(to, raw(layout.pool(torn)), raw(layout.lease(whole, ip)), raw(layout.host('a1')));
+    await write(to, raw(`${layout.pools}rubbish`));
+    expect((await (await laniusOf(from))('store', 'export', file)).status).to.equal(0);
+    const { status, out } = await (await laniusOf(to))('store', 'import', file);
+    expect(status, out).to.equal(1);
+    expect(out.split('\n').slice(0, -2)).to.deep.equal([
+      'hosts/a1: its value there is damaged: see lanius store check',
+      'pools/10.43.0.0-24: name "same" is that of pool 10.49.0.0/24 there',
+      'pools/10.44.0.0-24: its value there is damaged: see lanius store check',
+      'leases/10.45.0.0-24/0a2d0009: its value there is damaged: see lanius store check',
+    ]);
+    expect(to.book.byName('whole')).to.not.equal(undefined);
   });
 });

@@ -98,7 +98,7 @@ describe('ipam/pool-book', () => {
     store.away = true;
     await book.load().catch(() => {});
     const early = book.find(SUBNET, soon(30)).catch((error: Error) => error.message);
-    expect(await early).to.match(/^pool 10\.0\.0\.0\/24 is not known yet, because etcd does not answer/);
+    expect(await early).to.match(/^etcd does not answer, and pool 10\.0\.0\.0\/24 was not read before/);
     const patient = book.find(SUBNET, soon());
     store.away = false;
     store.kvs = [kvOf(1, 5)];
@@ -165,6 +165,6 @@ describe('ipam/pool-book', () => {
     await book.load();
     expect(book.list()).to.deep.equal([]);
     const refused = await book.find(SUBNET, soon()).catch((error: Error) => error.message);
-    expect(refused).to.match(/the value of \/l\/pools\/10\.0\.0\.0-24 in etcd is damaged/);
+    expect(refused).to.match(/^pool 10\.0\.0\.0\/24 cannot be read: its value in etcd is damaged/);
   });
 });

@@ -65,6 +65,12 @@ describe('ipam/ranges', () => {
 });
 
 describe('ipam/pool-policy', () => {
+  it('gives nothing from a range by name while its pool is gone', () => {
+    expect(() => choose(undefined, { rangeName: 'db' })).to.throw(
+      'pool 10.0.0.0/24 has no range "db": it is not in etcd any more: make it again with lanius pool add',
+    );
+  });
+
   it('gives the usable addresses where nothing is set, or etcd has no pool', () => {
     expect(choose(undefined)).to.deep.equal({ own: ['10.0.0.1-10.0.0.254'], borrow: [] });
     expect(choose(made('10.0.0.0/30', {}))).to.deep.equal({ own: ['10.0.0.1-10.0.0.2'], borrow: [] });

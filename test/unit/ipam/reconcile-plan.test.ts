@@ -116,6 +116,12 @@ describe('ipam/reconcile-plan', () => {
     expect(actions(look)).to.deep.equal(['lease keep', 'endpoint keep']);
   });
 
+  it('waits for what was asked for a moment ago, also after the clock was set back behind a loss of the engine', () => {
+    const leases = [lease('10.0.0.7', 'now')];
+    expect(actions({ leases }, { engineLostAtMs: NOW + 3_600_000 })).to.deep.equal(['lease wait']);
+    expect(actions({ leases }, { engineLostAtMs: NOW - 500 })).to.deep.equal(['lease free']);
+  });
+
   it('keeps a claim as long as endpoints have addresses of it, even if the engine shows no network', () => {
     const look = {
       endpoints: [endpoint('e', '10.0.0.7')],
