@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { systemClock as clock } from '../core/clock.ts';
 import type { Conflict } from '../core/errors.ts';
-import { parseCidr, parseIp } from '../core/ip.ts';
+import { formatIp, parseCidr, parseIp } from '../core/ip.ts';
 import type { Logger } from '../core/log.ts';
 import { DockerEngine } from '../engine/docker-engine.ts';
 import { parseMacPrefix } from '../ipam/address/mac.ts';
@@ -102,6 +102,10 @@ export function compose(
     committer,
     releases,
     policies: book,
+    hasEndpoint: (subnet, address) => {
+      const text = `${formatIp(address)}/${subnet.prefixLength}`;
+      return endpoints.list().some((known) => known.address === text || known.addressIpv6 === text);
+    },
     clock,
     random: Math.random,
     logger,

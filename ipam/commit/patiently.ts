@@ -21,7 +21,9 @@ export async function patiently<T>(read: () => Promise<T>, deadline: Deadline): 
       if (error instanceof DeadlineExceeded) throw trouble ?? new StoreUnavailable(NO_ANSWER);
       if (!(error instanceof StoreUnavailable)) throw error;
       trouble = error;
-      await new Promise((resolve) => setTimeout(resolve, AWAY_PAUSE_MS));
+      // What fails at once never reaches the limit of `within`.
+      if (deadline.leftMs() === 0) throw trouble;
+      await new Promise((resolve) => setTimeout(resolve, Math.min(AWAY_PAUSE_MS, deadline.leftMs())));
     }
   }
 }

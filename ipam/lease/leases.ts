@@ -49,6 +49,11 @@ export interface LeasesDependencies {
   readonly committer: Committer;
   readonly releases: RecordStore<ReleaseRecord>;
   readonly policies: LeasePolicies;
+  /**
+   * An endpoint of this host has the address, whatever etcd says: after a loss of data there it is not given out before
+   * reconciliation has taken its lease again.
+   */
+  readonly hasEndpoint?: (subnet: Cidr, address: IpAddress) => boolean;
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
@@ -83,7 +88,9 @@ export class Leases {
     const fates = new Fates({ policies, ttls: new TtlBuckets({ kv, clock }), clock, logger });
     const taker = new LeaseTaker(options, { table, committer, stepsOf, fates, clock, logger });
     const busy = (subnet: Cidr, address: IpAddress): boolean =>
-      table.get(subnet, address) !== undefined || taker.busy(subnet, address);
+      table.get(subnet, address) !== undefined ||
+      taker.busy(subnet, address) ||
+      deps.hasEndpoint?.(subnet, address) === true;
     const quota = new Quota(options, { table, policies });
     const free = new FreeAddresses({ reads, busy, clock, random, logger });
     const turns = new Turns(options, { free, clock });

@@ -120,6 +120,7 @@ export class EtcdInventory implements Inventory {
     if (info.host !== host) {
       throw new Conflict(`address ${address} is held by host ${info.host}: release it there`);
     }
+    const owner = leases.ownerOf(subnet, ip);
     if (!options.force) await this.#refuseIfUsed(subnet, ip);
     const held = {
       subnet,
@@ -128,7 +129,7 @@ export class EtcdInventory implements Inventory {
       modRevision: lease.modRevision,
     };
     const deadline: Deadline = deadlineAfter(RELEASE_TIMEOUT_MS, clock);
-    const released = await leases.releaseIfUnchanged({ ...held, value }, deadline);
+    const released = await leases.releaseIfUnchanged({ ...held, value }, deadline, { owner });
     if (!released) throw new Conflict(`address ${address} has just changed: look again with lanius ip ls`);
     return info;
   }
