@@ -83,6 +83,16 @@ describe('ipam/leases: which address, on a real etcd', function () {
     );
   });
 
+  it('gives out no address that an endpoint of this host has, also where etcd has lost its lease', async () => {
+    const host = await hosts.start('a9', {
+      fullWaitMs: 0,
+      hasEndpoint: (_subnet, address) => formatIp(address) !== '10.99.0.5',
+    });
+    const subnet = parseCidr('10.99.0.0/29');
+    expect(await takeAny(host, subnet)).to.equal('10.99.0.5');
+    expect(await refusal(takeAny(host, subnet, 300))).to.match(/^pool 10\.99\.0\.0\/29 is nearly full/);
+  });
+
   it('borrows only when its own ranges are full, and returns to them when something is free there', async () => {
     const host = await hosts.start('c1');
     const subnet = parseCidr('10.3.0.0/24');

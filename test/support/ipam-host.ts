@@ -14,7 +14,7 @@ import { Addresses } from '../../ipam/addresses.ts';
 import { Committer } from '../../ipam/commit/committer.ts';
 import { Session } from '../../ipam/commit/session.ts';
 import type { LeasePolicies } from '../../ipam/lease/lease-policies.ts';
-import { Leases } from '../../ipam/lease/leases.ts';
+import { Leases, type LeasesDependencies } from '../../ipam/lease/leases.ts';
 import { ClaimBook } from '../../ipam/pool/claim-book.ts';
 import { PoolAdmin } from '../../ipam/pool/pool-admin.ts';
 import { PoolBook } from '../../ipam/pool/pool-book.ts';
@@ -40,6 +40,8 @@ export interface IpamHostOptions {
   readonly warm?: { readonly size: number; readonly idleMs?: number; readonly checkMs?: number };
   /** Instead of those of the pools in etcd. */
   readonly policies?: LeasePolicies;
+  /** Addresses of its own endpoints, whatever etcd says. */
+  readonly hasEndpoint?: LeasesDependencies['hasEndpoint'];
   /** Of the leases. */
   readonly logger?: Logger;
   /** How long a request waits for an address of a full pool, in milliseconds. */
@@ -108,7 +110,7 @@ export class IpamHost {
     const { kv, committer } = this;
     const book = new PoolBook({ coolingSeconds: 0 }, { kv, layout, logger });
     this.book = book;
-    const { fullWaitMs } = options;
+    const { fullWaitMs, hasEndpoint } = options;
     this.leases = new Leases(
       { ...identity, ...(fullWaitMs === undefined ? {} : { fullWaitMs }) },
       {
@@ -118,6 +120,7 @@ export class IpamHost {
         policies: options.policies ?? book,
         releases: this.#releases,
         clock,
+        ...(hasEndpoint === undefined ? {} : { hasEndpoint }),
         random: Math.random,
         logger: options.logger ?? logger,
       },
