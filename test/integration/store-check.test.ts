@@ -32,6 +32,15 @@ describe('ipam/store-check', function () {
   const stand = async (key: string): Promise<KeyValue | undefined> => (await a1.kv.range({ key })).kvs[0];
   const any = async (host: IpamHost): Promise<IpAddress> =>
     (await host.addresses.requestAddress({ poolId, gateway: false }, soon())).address;
+  /** Two that no corruption names. */
+  const two = async (): Promise<[string, string]> => {
+    for (const [host, text] of [
+      [a1, '10.40.0.11'],
+      [a2, '10.40.0.12'],
+    ] as const)
+      await host.addresses.requestAddress({ poolId, gateway: false, address: parseIp(text) }, soon());
+    return ['10.40.0.11', '10.40.0.12'];
+  };
   const leaseOf = (host: string, more: Partial<LeaseValue> = {}): LeaseValue => ({
     v: 1,
     state: 'bound',
@@ -159,7 +168,7 @@ describe('ipam/store-check', function () {
 
   for (const [code, object, make] of corruptions) {
     it(`finds, names and repairs: ${code}`, async () => {
-      const [first, second] = [formatIp(await any(a1)), formatIp(await any(a2))];
+      const [first, second] = await two();
       const living = await stand(leaseKey(second));
       await make(first, second);
       const found = (await checker.check()).findings;
@@ -178,7 +187,7 @@ describe('ipam/store-check', function () {
   }
 
   it('leaves to a person what only a person can decide', async () => {
-    const [first] = [formatIp(await any(a1)), await any(a2)];
+    const [first] = await two();
     const bound = leaseOf('a1', { endpointId: 'e'.repeat(64) });
     const both = (text: string): Operation[] => [
       put(leaseKey(text), bound),
