@@ -176,20 +176,24 @@ function holderOfRecord({ endpointId, networkId, macAddress }: EndpointRecord): 
 
 /** What lives here and has no lease of this host: taken again if nobody has it, else people must know. */
 function judgeUnleased(world: World, look: Look, context: PlanContext): Verdict[] {
-  const living = new Map<string, { readonly at: PoolAddress; readonly why: string }>();
+  const living = new Map<string, { readonly at: PoolAddress; readonly who: string; readonly why: string }>();
   for (const [key, { at, records }] of world.recordsOf) {
     if (world.leased.has(key)) continue;
     for (const record of records) {
       const { action, reason } = judgeEndpoint(record, world, look, context);
       if (action === 'keep')
-        living.set(key, { at, why: `endpoint ${shortId(record.endpointId)}: ${reason}` });
+        living.set(key, {
+          at,
+          who: record.endpointId,
+          why: `endpoint ${shortId(record.endpointId)}: ${reason}`,
+        });
     }
   }
   // Without a claim the network has its addresses from somebody else.
   const claimed = new Set(look.claims.map(({ subnet }) => subnet));
-  for (const [key, { at, name, lives }] of world.uses) {
+  for (const [key, { at, name, endpoint, lives }] of world.uses) {
     if (lives && !world.leased.has(key) && claimed.has(formatCidr(at.subnet)))
-      living.set(key, { at, why: `the engine shows it at ${name}` });
+      living.set(key, { at, who: endpoint.endpointId, why: `the engine shows it at ${name}` });
   }
   const forgotten = look.believed.flatMap((believed): Verdict[] => {
     if (living.has(addressKey(believed))) return [];
@@ -197,12 +201,13 @@ function judgeUnleased(world: World, look: Look, context: PlanContext): Verdict[
     const object = formatIp(believed.address);
     return [{ kind: 'lease', object, believed, seen: believed.value.request, action: 'delete', reason }];
   });
-  const taken = [...living].map(([key, { at, why }]): Verdict => {
+  const taken = [...living].map(([key, { at, who, why }]): Verdict => {
     const object = formatIp(at.address);
     const other = look.others.get(key);
     if (other === undefined) {
       const reason = `${why}, but this host has no lease of it in etcd`;
-      return { kind: 'lease', object, lost: at, seen: 'nothing', action: 'adopt', reason };
+      // By endpoint: where containers come and go, each look may meet another one between its release and its end.
+      return { kind: 'lease', object, lost: at, seen: who, action: 'adopt', reason };
     }
     const reason = `${why}, but in etcd ${holderText(other)}`;
     return { kind: 'lease', object, lost: at, seen: other.request, action: 'conflict', reason };

@@ -225,6 +225,13 @@ describe('ipam/reconcile-plan', () => {
     expect(actions({ ...shown, claims: [claimed] })).to.deep.equal(['lease adopt', 'claim keep']);
   });
 
+  it('does not adopt where each look meets another container between its release and its end', () => {
+    const look = (id: string) =>
+      plan({ ...empty, ...engineWith(id, '10.0.0.7'), claims: [claimed] }, context);
+    expect(agreed(look('e'), look('e')).map(({ action }) => action)).to.include('adopt');
+    expect(agreed(look('e'), look('f')).map(({ action }) => action)).to.not.include('adopt');
+  });
+
   it('does not adopt what a container that failed to start had, although the engine goes on showing it', () => {
     const { engineNetworks = [] } = engineWith('e', '10.0.0.7');
     const [network] = engineNetworks;
