@@ -5,13 +5,14 @@
 import { readFileSync } from 'node:fs';
 import { systemClock as clock } from '../core/clock.ts';
 import type { Conflict } from '../core/errors.ts';
-import { formatIp, parseCidr, parseIp } from '../core/ip.ts';
+import { parseCidr, parseIp } from '../core/ip.ts';
 import type { Logger } from '../core/log.ts';
 import { DockerEngine } from '../engine/docker-engine.ts';
 import { parseMacPrefix } from '../ipam/address/mac.ts';
 import { Addresses } from '../ipam/addresses.ts';
 import { Committer } from '../ipam/commit/committer.ts';
 import { Session } from '../ipam/commit/session.ts';
+import type { SessionIdentity } from '../ipam/commit/session-values.ts';
 import { TtlBuckets } from '../ipam/commit/ttl-buckets.ts';
 import { HostForgetting } from '../ipam/host/host-forgetting.ts';
 import { HostSweeper } from '../ipam/host/host-sweeper.ts';
@@ -24,7 +25,7 @@ import { ClaimBook } from '../ipam/pool/claim-book.ts';
 import { PoolAdmin } from '../ipam/pool/pool-admin.ts';
 import { PoolBook } from '../ipam/pool/pool-book.ts';
 import { Pools } from '../ipam/pool/pools.ts';
-import { Holders } from '../ipam/reconcile/holders.ts';
+import { Holders, someHasAddress } from '../ipam/reconcile/holders.ts';
 import { OwnIndex } from '../ipam/reconcile/own-index.ts';
 import { Reconciler } from '../ipam/reconcile/reconciler.ts';
 import { usersOf } from '../ipam/reconcile/usage.ts';
@@ -47,14 +48,13 @@ import { RecordStore } from '../store/records.ts';
 import { createAdminApp } from './admin-server.ts';
 import type { Config } from './config-schema.ts';
 import { Doctor } from './doctor.ts';
-import type { Identity } from './identity.ts';
 import { networkInfos } from './network-info.ts';
 
 export type Daemon = ReturnType<typeof compose>;
 
 export function compose(
   config: Config,
-  identity: Identity,
+  identity: SessionIdentity,
   logger: Logger,
   onSuperseded: (reason: Conflict) => void,
 ) {
@@ -102,10 +102,7 @@ export function compose(
     committer,
     releases,
     policies: book,
-    hasEndpoint: (subnet, address) => {
-      const text = `${formatIp(address)}/${subnet.prefixLength}`;
-      return endpoints.list().some((known) => known.address === text || known.addressIpv6 === text);
-    },
+    hasEndpoint: (subnet, address) => someHasAddress(endpoints.list(), subnet, address),
     clock,
     random: Math.random,
     logger,

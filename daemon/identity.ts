@@ -3,20 +3,10 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { randomId } from '../core/ids.ts';
 import { packageVersion } from '../core/version.ts';
-
-export interface Identity {
-  readonly host: string;
-  readonly hostname: string;
-  /** /etc/machine-id; tells two machines with one host name apart. */
-  readonly machineId: string;
-  readonly bootId: string;
-  /** Random, new for every process. */
-  readonly instance: string;
-  readonly version: string;
-}
+import type { SessionIdentity } from '../ipam/commit/session-values.ts';
 
 /** @see machine-id(5), random(4) /proc/sys/kernel/random/boot_id */
-export function identityOf(host: string): Identity {
+export function identityOf(host: string): SessionIdentity {
   return {
     host,
     hostname: hostname(),

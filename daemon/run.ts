@@ -7,6 +7,7 @@
  */
 import { createServer } from 'node:http';
 import { toDriverError } from '../core/errors.ts';
+import { untilDone } from '../ipam/commit/patiently.ts';
 import { configureServer } from '../plugin/server.ts';
 import { acquireStateLock } from '../store/state-lock.ts';
 import { compose, type Daemon } from './compose.ts';
@@ -112,19 +113,6 @@ async function openStore(daemon: Daemon): Promise<void> {
   daemon.sweeper.start();
   await untilDone(() => daemon.book.load());
   await untilDone(() => daemon.leases.load());
-}
-
-/** Again and again while etcd is away. @throws what does not pass by itself */
-async function untilDone(work: () => Promise<void>): Promise<void> {
-  for (;;) {
-    try {
-      await work();
-      return;
-    } catch (error) {
-      if (!toDriverError(error).retryable) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 200));
-    }
-  }
 }
 
 function atMost(ms: number, work: Promise<unknown>): Promise<unknown> {

@@ -33,6 +33,7 @@ import type {
   PoolRequest,
   PoolSettings,
 } from './address-service.ts';
+import { KEEP_SECONDS } from './lease/afterwards.ts';
 import type { Leases } from './lease/leases.ts';
 import type { ClaimBook } from './pool/claim-book.ts';
 import { isPoolId, parsePoolId } from './pool/claims.ts';
@@ -64,9 +65,6 @@ export interface AddressesDependencies {
   /** Absent: this host keeps no addresses in stock. */
   readonly warmStock?: Pick<WarmStock, 'take' | 'sparing'>;
 }
-
-/** How long an address is kept for its name where the pool says nothing: a week. */
-const KEEP_SECONDS = 604_800;
 
 export class Addresses implements AddressService {
   readonly #options: AddressesOptions;

@@ -1,6 +1,6 @@
-/** Reads from an etcd that may be away for a moment. */
+/** Work with an etcd that may be away: for a moment on a container's way, for long at a start. */
 import { type Deadline, within } from '../../core/deadline.ts';
-import { DeadlineExceeded, StoreUnavailable } from '../../core/errors.ts';
+import { DeadlineExceeded, StoreUnavailable, toDriverError } from '../../core/errors.ts';
 
 /** Between two tries to reach an etcd that is away. */
 const AWAY_PAUSE_MS = 200;
@@ -24,6 +24,18 @@ export async function patiently<T>(read: () => Promise<T>, deadline: Deadline): 
       // What fails at once never reaches the limit of `within`.
       if (deadline.leftMs() === 0) throw trouble;
       await new Promise((resolve) => setTimeout(resolve, Math.min(AWAY_PAUSE_MS, deadline.leftMs())));
+    }
+  }
+}
+
+/** Again and again while etcd is away, for ever. @throws what does not pass by itself */
+export async function untilDone(work: () => Promise<void>): Promise<void> {
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!toDriverError(error).retryable) throw error;
+      await new Promise((resolve) => setTimeout(resolve, AWAY_PAUSE_MS));
     }
   }
 }

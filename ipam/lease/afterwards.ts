@@ -11,7 +11,7 @@ import type { TtlBuckets } from '../commit/ttl-buckets.ts';
 import type { LeasePolicies } from './lease-policies.ts';
 import type { Afterwards } from './lease-steps.ts';
 
-/** For a sticky lease that does not say how long: 7 days. */
+/** How long an address is kept for its name where neither pool nor lease says: 7 days. */
 export const KEEP_SECONDS = 604_800;
 
 export interface FatesDependencies {

@@ -6,7 +6,7 @@
  * @see Docker Engine API, GET /networks/{id}: `Containers` lists an endpoint under `ep-<id>` until its container
  *   runs, then under the container's id
  */
-import { type Cidr, parseInterface } from '../../core/ip.ts';
+import { type Cidr, formatIp, type IpAddress, parseInterface } from '../../core/ip.ts';
 import type { Logger } from '../../core/log.ts';
 import type { EngineEndpoint, EnginePort } from '../../engine/port.ts';
 import type { EndpointRecord } from '../../store/host-records.ts';
@@ -101,4 +101,14 @@ export function addressesOf(
   return [endpoint.address, endpoint.addressIpv6]
     .filter((text) => text !== undefined && text !== '')
     .map((text) => parseInterface(text ?? ''));
+}
+
+/** One of these endpoints has the address. On the way of a container, so nothing is parsed. */
+export function someHasAddress(
+  endpoints: readonly EndpointRecord[],
+  subnet: Cidr,
+  address: IpAddress,
+): boolean {
+  const text = `${formatIp(address)}/${subnet.prefixLength}`;
+  return endpoints.some((known) => known.address === text || known.addressIpv6 === text);
 }

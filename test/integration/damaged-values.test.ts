@@ -5,11 +5,10 @@ import { silentLogger as logger } from '../../core/log.ts';
 import { EtcdInventory } from '../../ipam/people/etcd-inventory.ts';
 import { Reservations } from '../../ipam/people/reservations.ts';
 import { StoreChecker } from '../../ipam/upkeep/store-checker.ts';
-import { EtcdProcess } from '../support/etcd-process.ts';
 import { type IpamHost, layout, soon } from '../support/ipam-host.ts';
 import { until } from '../support/poll.ts';
-import { any, failure, network, PoolHosts } from '../support/pool-hosts.ts';
-import { need } from '../support/require.ts';
+import { any, failure, network } from '../support/pool-words.ts';
+import { suiteHosts } from '../support/suite-hosts.ts';
 
 const DAMAGED = '10.66.0.0/16';
 const KEY = layout.pool(parseCidr(DAMAGED));
@@ -22,20 +21,12 @@ const VALUES = {
 
 describe('damaged values in etcd', function () {
   this.timeout(30_000);
-  let etcd: EtcdProcess;
-  let hosts: PoolHosts;
+  const hosts = suiteHosts({ empty: true });
   let host: IpamHost;
 
-  before(async function () {
-    need(this, 'etcd');
-    etcd = await EtcdProcess.start();
-    hosts = new PoolHosts(etcd);
-  });
-  after(async () => await etcd?.stop());
   beforeEach(async () => {
     host = await hosts.start('d1');
   });
-  afterEach(async () => await hosts?.stop());
 
   const write = (key: string, value: string) =>
     host.kv.txn({ compare: [], success: [{ do: 'put', key, value }] });

@@ -17,6 +17,7 @@ import { IpamHost, layout, soon } from '../support/ipam-host.ts';
 import { PlayedWorld, recordOf } from '../support/played-world.ts';
 import { until } from '../support/poll.ts';
 import { need } from '../support/require.ts';
+import { withCalls } from '../support/store-calls.ts';
 
 const subnet = parseCidr('10.60.0.0/24');
 
@@ -144,8 +145,7 @@ describe('ipam/host-forgetting and host-sweeper on a real etcd', function () {
     let back: IpamHost | undefined;
     // It returns after the first page was read and before its leases are freed.
     let pages = 0;
-    const kv: KvPort = {
-      ...portOf(a.kv),
+    const kv = withCalls(a.kv, {
       range: async (range, options) => {
         const found = await a.kv.range(range, options);
         if (options?.limit !== undefined) pages += 1;
@@ -153,7 +153,7 @@ describe('ipam/host-forgetting and host-sweeper on a real etcd', function () {
           back = await IpamHost.start({ etcd: etcd.host, name: 'b1', stateDir: b.stateDir });
         return found;
       },
-    };
+    });
     const text = await refusal(forgettingOf(a, kv).forget('b1', soon()));
     expect(text).to.match(
       /^host b1 has come back \(pid \d+ on b1\): .*; 60 of its addresses were freed before$/,
@@ -334,17 +334,3 @@ describe('ipam/host-forgetting and host-sweeper on a real etcd', function () {
     expect(logged).to.deep.equal([]);
   });
 });
-
-/** The store's methods, to be overridden one by one. */
-function portOf(kv: KvPort): KvPort {
-  return {
-    range: (...all) => kv.range(...all),
-    txn: (...all) => kv.txn(...all),
-    ttlGrant: (...all) => kv.ttlGrant(...all),
-    ttlKeepAlive: (...all) => kv.ttlKeepAlive(...all),
-    ttlRevoke: (...all) => kv.ttlRevoke(...all),
-    watch: (...all) => kv.watch(...all),
-    status: (...all) => kv.status(...all),
-    close: () => kv.close(),
-  };
-}

@@ -1,19 +1,11 @@
 import { expect } from 'chai';
 import { type Cidr, formatIp, parseCidr, parseIp, usableRange } from '../../core/ip.ts';
 import { choiceOf } from '../../ipam/address/choice.ts';
-import { EtcdProcess } from '../support/etcd-process.ts';
 import { type IpamHost, layout, soon } from '../support/ipam-host.ts';
-import {
-  countOf,
-  LeaseHosts,
-  leaseOf,
-  refusal,
-  release,
-  takeAny,
-  withCalls,
-} from '../support/lease-hosts.ts';
+import { countOf, leaseOf, refusal, release, takeAny } from '../support/lease-words.ts';
 import { until } from '../support/poll.ts';
-import { need } from '../support/require.ts';
+import { withCalls } from '../support/store-calls.ts';
+import { suiteHosts } from '../support/suite-hosts.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 
 const keep = { role: 'sticky', keepSeconds: 3600 } as const;
@@ -55,15 +47,7 @@ async function reserve(host: IpamHost, subnet: Cidr, address: string, name: stri
 
 describe('ipam/named-leases on a real etcd', function () {
   this.timeout(30_000);
-  let etcd: EtcdProcess;
-  const hosts = new LeaseHosts(() => etcd.host);
-
-  before(async function () {
-    need(this, 'etcd');
-    etcd = await EtcdProcess.start();
-  });
-  after(async () => await etcd?.stop());
-  afterEach(() => hosts.stop());
+  const hosts = suiteHosts();
 
   it('gives a name the same address again, on this host without a read, and on another', async () => {
     let reads = 0;
@@ -210,7 +194,7 @@ describe('ipam/named-leases on a real etcd', function () {
   });
 
   it('remembers on disk a release while etcd is away, and keeps the address for its name after a kill', async () => {
-    const proxy = await TcpProxy.start(etcd.clientPort);
+    const proxy = await TcpProxy.start(hosts.etcd.clientPort);
     const dead = await hosts.start('g1', { etcd: proxy.host });
     const subnet = parseCidr('10.7.0.0/24');
     const address = await takeFor(dead, subnet, 'db');
@@ -230,7 +214,7 @@ describe('ipam/named-leases on a real etcd', function () {
   });
 
   it('waits for a release that is under way before it gives the address to the name again', async () => {
-    const proxy = await TcpProxy.start(etcd.clientPort);
+    const proxy = await TcpProxy.start(hosts.etcd.clientPort);
     const host = await hosts.start('h1', { etcd: proxy.host });
     const subnet = parseCidr('10.8.0.0/24');
     const address = await takeFor(host, subnet, 'db');

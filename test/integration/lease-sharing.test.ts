@@ -1,24 +1,15 @@
 import { expect } from 'chai';
 import { formatIp, parseCidr, parseIp, usableRange } from '../../core/ip.ts';
 import { choiceOf } from '../../ipam/address/choice.ts';
-import { EtcdProcess } from '../support/etcd-process.ts';
 import { layout, soon } from '../support/ipam-host.ts';
-import { countOf, LeaseHosts, refusal, release, takeAny } from '../support/lease-hosts.ts';
-import { need } from '../support/require.ts';
+import { countOf, refusal, release, takeAny } from '../support/lease-words.ts';
+import { suiteHosts } from '../support/suite-hosts.ts';
 
 const quota = (most: number) => ({ coolingSeconds: () => 0, quotaPerHost: () => most });
 
 describe('ipam/leases: who gets one, on a real etcd', function () {
   this.timeout(30_000);
-  let etcd: EtcdProcess;
-  const hosts = new LeaseHosts(() => etcd.host);
-
-  before(async function () {
-    need(this, 'etcd');
-    etcd = await EtcdProcess.start();
-  });
-  after(async () => await etcd?.stop());
-  afterEach(() => hosts.stop());
+  const hosts = suiteHosts();
 
   it('keeps a host to its quota, exactly also when 20 ask at once, and not the others', async () => {
     const one = await hosts.start('a1', { policies: quota(5) });

@@ -1,29 +1,21 @@
 import { expect } from 'chai';
 import { parseCidr, parseIp, usableRange } from '../../core/ip.ts';
 import { choiceOf } from '../../ipam/address/choice.ts';
-import { EtcdProcess } from '../support/etcd-process.ts';
 import { layout, soon } from '../support/ipam-host.ts';
-import { countOf, LeaseHosts, refusal, takeAny, withCalls } from '../support/lease-hosts.ts';
+import { countOf, refusal, takeAny } from '../support/lease-words.ts';
 import { until } from '../support/poll.ts';
-import { need } from '../support/require.ts';
+import { withCalls } from '../support/store-calls.ts';
+import { suiteHosts } from '../support/suite-hosts.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 
 const holder = { endpointId: 'e', networkId: 'n', macAddress: '02:00:00:00:00:01' };
 
 describe('ipam/leases: what is written later, on a real etcd', function () {
   this.timeout(30_000);
-  let etcd: EtcdProcess;
-  const hosts = new LeaseHosts(() => etcd.host);
-
-  before(async function () {
-    need(this, 'etcd');
-    etcd = await EtcdProcess.start();
-  });
-  after(async () => await etcd?.stop());
-  afterEach(() => hosts.stop());
+  const hosts = suiteHosts();
 
   it('takes into the stock, hands out from memory while etcd is away, and tells etcd when it is back', async () => {
-    const proxy = await TcpProxy.start(etcd.clientPort);
+    const proxy = await TcpProxy.start(hosts.etcd.clientPort);
     const host = await hosts.start('a1', { etcd: proxy.host });
     const subnet = parseCidr('10.1.0.0/24');
     const held = await host.leases.takeWarm(subnet, choiceOf(usableRange(subnet)), soon());
@@ -78,7 +70,7 @@ describe('ipam/leases: what is written later, on a real etcd', function () {
   });
 
   it('writes the holder also when the answer to an earlier note was lost', async () => {
-    const proxy = await TcpProxy.start(etcd.clientPort);
+    const proxy = await TcpProxy.start(hosts.etcd.clientPort);
     const host = await hosts.start('d1', { etcd: proxy.host });
     const subnet = parseCidr('10.4.0.0/24');
     const address = parseIp(await takeAny(host, subnet));

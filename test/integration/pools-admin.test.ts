@@ -1,24 +1,14 @@
 import { expect } from 'chai';
 import { parseCidr, parseIp } from '../../core/ip.ts';
-import { EtcdProcess } from '../support/etcd-process.ts';
 import { IpamHost, layout, soon } from '../support/ipam-host.ts';
 import { until } from '../support/poll.ts';
-import { any, failure, network, PoolHosts, release } from '../support/pool-hosts.ts';
-import { need } from '../support/require.ts';
+import { any, failure, network, release } from '../support/pool-words.ts';
+import { suiteHosts } from '../support/suite-hosts.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 
 describe('ipam/pool-admin and pool-book on a real etcd', function () {
   this.timeout(30_000);
-  let etcd: EtcdProcess;
-  let hosts: PoolHosts;
-
-  before(async function () {
-    need(this, 'etcd');
-    etcd = await EtcdProcess.start();
-    hosts = new PoolHosts(etcd);
-  });
-  after(async () => await etcd?.stop());
-  afterEach(async () => await hosts?.stop());
+  const hosts = suiteHosts({ empty: true });
 
   const keys = async (host: IpamHost, prefix: string) => (await host.kv.range({ prefix })).count;
   const seen = (host: IpamHost, subnet: string) => host.book.get(parseCidr(subnet));
@@ -149,7 +139,7 @@ describe('ipam/pool-admin and pool-book on a real etcd', function () {
   });
 
   it('stands by what it knows while etcd is away, says that it is old, and reads anew afterwards', async () => {
-    const proxy = await TcpProxy.start(etcd.clientPort);
+    const proxy = await TcpProxy.start(hosts.etcd.clientPort);
     const far = await hosts.start('n1', { etcd: proxy.host });
     const near = await hosts.start('n2');
     await near.poolAdmin.add('away', '10.34.0.0/24', { vlan: '7', macPrefix: '06:01' });
@@ -173,7 +163,7 @@ describe('ipam/pool-admin and pool-book on a real etcd', function () {
   });
 
   it('shows the labels of a host to the others, as they are at its last start', async () => {
-    const first = await IpamHost.start({ etcd: etcd.host, name: 'p1', labels: { rack: 'r1' } });
+    const first = await IpamHost.start({ etcd: hosts.etcd.host, name: 'p1', labels: { rack: 'r1' } });
     const read = async () =>
       JSON.parse((await first.kv.range({ key: layout.host('p1') })).kvs[0]?.value ?? '{}');
     const before = await read();

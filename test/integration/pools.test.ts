@@ -1,23 +1,13 @@
 import { expect } from 'chai';
 import { type IpAddress, parseIp } from '../../core/ip.ts';
-import { EtcdProcess } from '../support/etcd-process.ts';
 import { soon } from '../support/ipam-host.ts';
 import { until } from '../support/poll.ts';
-import { any, failure, network, PoolHosts, release } from '../support/pool-hosts.ts';
-import { need } from '../support/require.ts';
+import { any, failure, network, release } from '../support/pool-words.ts';
+import { suiteHosts } from '../support/suite-hosts.ts';
 
 describe('operators’ pools on a real etcd', function () {
   this.timeout(30_000);
-  let etcd: EtcdProcess;
-  let hosts: PoolHosts;
-
-  before(async function () {
-    need(this, 'etcd');
-    etcd = await EtcdProcess.start();
-    hosts = new PoolHosts(etcd);
-  });
-  after(async () => await etcd?.stop());
-  afterEach(async () => await hosts?.stop());
+  const hosts = suiteHosts({ empty: true });
 
   it('gives each host addresses of its rack, refuses a host without one, and lends where that is allowed', async () => {
     const one = await hosts.start('a1', { labels: { rack: 'r1' } });

@@ -9,6 +9,7 @@
  */
 import { StoreUnavailable } from '../../core/errors.ts';
 import type { Compare, KvPort, Operation, Transaction } from '../../store/kv.ts';
+import { withCalls } from '../support/store-calls.ts';
 
 export const SABOTAGES = ['blind-retry', 'no-revision-compare', 'no-absent-compare'] as const;
 export type Sabotage = (typeof SABOTAGES)[number];
@@ -22,16 +23,7 @@ export function sabotaged(kv: KvPort, sabotage: Sabotage): KvPort {
     sabotage === 'blind-retry'
       ? (transaction, options) => again(() => kv.txn(transaction, options))
       : (transaction, options) => kv.txn(without(transaction, sabotage), options);
-  return {
-    range: (...args) => kv.range(...args),
-    txn,
-    ttlGrant: (...args) => kv.ttlGrant(...args),
-    ttlKeepAlive: (...args) => kv.ttlKeepAlive(...args),
-    ttlRevoke: (...args) => kv.ttlRevoke(...args),
-    watch: (...args) => kv.watch(...args),
-    status: (...args) => kv.status(...args),
-    close: () => kv.close(),
-  };
+  return withCalls(kv, { txn });
 }
 
 async function again<T>(send: () => Promise<T>): Promise<T> {

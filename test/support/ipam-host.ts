@@ -7,11 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock as clock } from '../../core/clock.ts';
 import { type Deadline, deadlineAfter } from '../../core/deadline.ts';
-import { type Conflict, toDriverError } from '../../core/errors.ts';
+import type { Conflict } from '../../core/errors.ts';
 import { randomId } from '../../core/ids.ts';
 import { type Logger, silentLogger as logger } from '../../core/log.ts';
 import { Addresses } from '../../ipam/addresses.ts';
 import { Committer } from '../../ipam/commit/committer.ts';
+import { untilDone } from '../../ipam/commit/patiently.ts';
 import { Session } from '../../ipam/commit/session.ts';
 import type { LeasePolicies } from '../../ipam/lease/lease-policies.ts';
 import { Leases, type LeasesDependencies } from '../../ipam/lease/leases.ts';
@@ -155,8 +156,8 @@ export class IpamHost {
       throw error;
     });
     host.committer.pump();
-    await patiently(() => host.book.load());
-    await patiently(() => host.leases.load());
+    await untilDone(() => host.book.load());
+    await untilDone(() => host.leases.load());
     return host;
   }
 
@@ -175,18 +176,6 @@ export class IpamHost {
     await this.session.stop();
     this.kv.close();
     await rm(this.stateDir, { recursive: true, force: true });
-  }
-}
-
-/** Again and again while etcd is away, as the daemon does. */
-async function patiently(work: () => Promise<void>): Promise<void> {
-  for (;;) {
-    try {
-      return await work();
-    } catch (error) {
-      if (!toDriverError(error).retryable) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
   }
 }
 

@@ -1,31 +1,8 @@
-/** Hosts with operators' pools on a real etcd, and what an engine asks of them, in short words. */
+/** For tests of pools: what an engine asks of a host, in short words. */
 import { expect } from 'chai';
 import { formatIp, parseCidr, parseIp } from '../../core/ip.ts';
 import type { PoolRequest } from '../../ipam/address-service.ts';
-import type { EtcdProcess } from './etcd-process.ts';
-import { IpamHost, type IpamHostOptions, layout, soon } from './ipam-host.ts';
-
-export class PoolHosts {
-  readonly #etcd: EtcdProcess;
-  #hosts: IpamHost[] = [];
-
-  constructor(etcd: EtcdProcess) {
-    this.#etcd = etcd;
-  }
-
-  async start(name: string, options: Partial<IpamHostOptions> = {}): Promise<IpamHost> {
-    const host = await IpamHost.start({ etcd: this.#etcd.host, name, ...options });
-    this.#hosts.push(host);
-    return host;
-  }
-
-  /** Ends them and empties etcd: pools stay until they are removed, and would be chosen in the next test. */
-  async stop(): Promise<void> {
-    const everything = { do: 'delete', range: { prefix: layout.prefix } } as const;
-    await this.#hosts[0]?.kv.txn({ compare: [], success: [everything] });
-    for (const host of this.#hosts.splice(0)) await host.stop();
-  }
-}
+import { type IpamHost, soon } from './ipam-host.ts';
 
 /** `docker network create` @returns the PoolID */
 export async function network(
