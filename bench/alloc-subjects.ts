@@ -5,7 +5,7 @@
 import type { Cidr, IpAddress } from '../core/ip.ts';
 import { formatIp, ipFromHex, ipToHex } from '../core/ip.ts';
 import type { Session } from '../ipam/commit/session.ts';
-import { leaseTransactions } from '../ipam/lease/lease-steps.ts';
+import { LeaseSteps } from '../ipam/lease/lease-steps.ts';
 import type { EtcdTransport } from '../store/etcd-transport.ts';
 import type { KvPort, Transaction } from '../store/kv.ts';
 import { besides, inBatches, layout, leaseValue } from './bench-etcd.ts';
@@ -49,7 +49,7 @@ export function rawFenced(kv: KvPort, session: Session, host: string): Take<stri
   let next = subnet.base;
   return async () => {
     next += 1n;
-    const steps = leaseTransactions(layout, host, subnet, { family: 4, value: next });
+    const steps = new LeaseSteps(layout, host, subnet, { family: 4, value: next });
     await fenced(steps.take(leaseValue(host, `raw.${next}`)).txn);
     const { success } = steps.release({ createRevision: 0 }).txn;
     return { taken: String(next), giveBack: () => fenced({ compare: [], success }) };

@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Cidr, IpAddress } from '../core/ip.ts';
-import { leaseTransactions } from '../ipam/lease/lease-steps.ts';
+import { LeaseSteps } from '../ipam/lease/lease-steps.ts';
 import { etcdFlags } from '../store/embedded-etcd-process.ts';
 import type { KvPort, Operation } from '../store/kv.ts';
 import { type Layout, layoutOf } from '../store/layout.ts';
@@ -59,8 +59,7 @@ export async function fill(
 ): Promise<void> {
   const operations = (address: IpAddress, index: number): readonly Operation[] => {
     const host = hostOf(index);
-    return leaseTransactions(layout, host, subnet, address).take(leaseValue(host, `fill.${index}`)).txn
-      .success;
+    return new LeaseSteps(layout, host, subnet, address).take(leaseValue(host, `fill.${index}`)).txn.success;
   };
   await inBatches(addresses, LEASES_A_TRANSACTION, (batch, start) =>
     kv.txn(

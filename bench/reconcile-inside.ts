@@ -10,7 +10,7 @@ import { silentLogger } from '../core/log.ts';
 import { compose } from '../daemon/compose.ts';
 import { configSchema } from '../daemon/config-schema.ts';
 import { identityOf } from '../daemon/identity.ts';
-import { leaseTransactions } from '../ipam/lease/lease-steps.ts';
+import { LeaseSteps } from '../ipam/lease/lease-steps.ts';
 import type { KvPort } from '../store/kv.ts';
 import { daemonConfig } from './bench-daemon.ts';
 import { inBatches, layout, leaseValue, startEtcd } from './bench-etcd.ts';
@@ -51,7 +51,7 @@ async function leak(kv: KvPort, count: number): Promise<void> {
       compare: [],
       success: batch.flatMap((address, i) => {
         const value = { ...leaseValue(HOST, `earlier.${start + i}`), at };
-        return leaseTransactions(layout, HOST, SUBNET, address).take(value).txn.success;
+        return new LeaseSteps(layout, HOST, SUBNET, address).take(value).txn.success;
       }),
     }),
   );

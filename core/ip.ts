@@ -143,7 +143,9 @@ export function cidrsOverlap(a: Cidr, b: Cidr): boolean {
 
 /** Fixed-width hex, so that the order of keys is the order of addresses: 8 digits for IPv4, 32 for IPv6. */
 export function ipToHex(address: IpAddress): string {
-  return address.value.toString(16).padStart(address.family === 4 ? 8 : 32, '0');
+  // Often, for keys of the store.
+  if (address.family === 4) return Number(address.value).toString(16).padStart(8, '0');
+  return address.value.toString(16).padStart(32, '0');
 }
 
 /** Inverse of {@link ipToHex}. @throws InvalidRequest if it is neither 8 nor 32 hex digits */

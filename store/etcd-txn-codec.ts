@@ -20,11 +20,14 @@ import type {
   TransactionResult,
 } from './kv.ts';
 
+/** Encoding is synchronous, so one writer serves all. */
+const shared = new WireWriter();
+
 /** TxnRequest. @throws InternalError for an empty key */
 export function encodeTxn(txn: Transaction): Buffer {
-  const writer = new WireWriter();
-  writeTxn(writer, txn);
-  return writer.finish();
+  shared.clear();
+  writeTxn(shared, txn);
+  return shared.finish();
 }
 
 function writeTxn(writer: WireWriter, { compare, success, failure = [] }: Transaction): void {

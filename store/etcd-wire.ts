@@ -11,11 +11,19 @@ const VARINT = 0;
 const BYTES = 2;
 const FIRST_SIZE = 4096;
 
-/** Writes fields in REVERSE order; what is left out is protobuf's default. */
+/**
+ * Writes fields in REVERSE order; what is left out is protobuf's default. One writer serves many messages, one after
+ * the other: its buffer stays as large as the largest was.
+ */
 export class WireWriter {
   #buffer = Buffer.allocUnsafe(FIRST_SIZE);
   /** What is written lies from here to the end. */
   #start = FIRST_SIZE;
+
+  /** Begins a new message. */
+  clear(): void {
+    this.#start = this.#buffer.length;
+  }
 
   /** @returns where the writer stands; a nested message begins with it and ends with {@link nest} */
   get mark(): number {
@@ -63,8 +71,9 @@ export class WireWriter {
     this.#varint(field * 8 + VARINT);
   }
 
+  /** The message; what is written later does not change it. */
   finish(): Buffer {
-    return this.#buffer.subarray(this.#start);
+    return Buffer.from(this.#buffer.subarray(this.#start));
   }
 
   #varint(value: number): void {

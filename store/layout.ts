@@ -19,9 +19,16 @@
  */
 import { type Cidr, formatCidr, type IpAddress, ipFromHex, ipToHex, parseCidr } from '../core/ip.ts';
 
+/** Every lease asks for it a dozen times, with the same few subnets. */
+const poolKeys = new WeakMap<Cidr, string>();
+
 /** The pool's part of a key, e.g. `10.77.0.0-16`. */
 export function poolKeyOf(subnet: Cidr): string {
-  return formatCidr(subnet).replace('/', '-');
+  const known = poolKeys.get(subnet);
+  if (known !== undefined) return known;
+  const poolKey = formatCidr(subnet).replace('/', '-');
+  poolKeys.set(subnet, poolKey);
+  return poolKey;
 }
 
 /** Inverse of {@link poolKeyOf}. @throws InvalidRequest */
@@ -74,7 +81,7 @@ export function layoutOf(prefix: string): Layout {
     uses: (subnet) => at('uses', poolKeyOf(subnet), ''),
     use: (subnet, host) => at('uses', poolKeyOf(subnet), host),
     leases: (subnet) => at('leases', poolKeyOf(subnet), ''),
-    lease: (subnet, address) => at('leases', poolKeyOf(subnet), ipToHex(address)),
+    lease: (subnet, address) => `${prefix}leases/${poolKeyOf(subnet)}/${ipToHex(address)}`,
     holds: (subnet, address) => at('holds', poolKeyOf(subnet), ipToHex(address), ''),
     names: (subnet) => at('names', poolKeyOf(subnet), ''),
     name: (subnet, name) => at('names', poolKeyOf(subnet), name),
@@ -90,7 +97,8 @@ export function layoutOf(prefix: string): Layout {
     deadWait: (host) => at('dead-wait', host),
     sweeper: at('sweeper'),
     byHost: (host) => at('by-host', host, ''),
-    byHostLease: (host, subnet, address) => at('by-host', host, poolKeyOf(subnet), ipToHex(address)),
+    byHostLease: (host, subnet, address) =>
+      `${prefix}by-host/${host}/${poolKeyOf(subnet)}/${ipToHex(address)}`,
     addressOf: (key) => {
       const [poolKey = '', hex = ''] = key.split('/').slice(-2);
       return { subnet: subnetOfPoolKey(poolKey), address: ipFromHex(hex) };

@@ -19,7 +19,7 @@ import type { Committer } from '../commit/committer.ts';
 import type { Step, StepResult } from '../commit/step.ts';
 import type { Belongings, DeadHost, ForgetProgress, Forgetting } from '../inventory.ts';
 import type { Fates } from '../lease/afterwards.ts';
-import { leaseTransactions } from '../lease/lease-steps.ts';
+import { LeaseSteps } from '../lease/lease-steps.ts';
 import { readPools } from '../pool/pool-lookup.ts';
 import { poolSteps } from '../pool/pool-steps.ts';
 import { isShared, type Pools } from '../pool/pools.ts';
@@ -116,7 +116,7 @@ export class HostForgetting implements Forgetting {
     const { subnet, address } = layout.addressOf(entry.key);
     const value = decode(leaseSchema, entry.key, entry.value);
     const afterwards = await fates.of(subnet, value, { cooling: true });
-    const steps = leaseTransactions(layout, order.host, subnet, address);
+    const steps = new LeaseSteps(layout, order.host, subnet, address);
     const lease = { do: 'get', range: { key: layout.lease(subnet, address) } } as const;
     // Lease and index were written together: their revisions are the same, unless the index is damaged.
     const step = steps.release({ modRevision: entry.modRevision }, afterwards);
@@ -138,7 +138,7 @@ export class HostForgetting implements Forgetting {
     const { subnet, address } = layout.addressOf(entry.key);
     const value = lease === undefined ? undefined : decode(leaseSchema, lease.key, lease.value);
     const ours = value?.host === order.host && value.state !== 'reserved';
-    const steps = leaseTransactions(layout, order.host, subnet, address);
+    const steps = new LeaseSteps(layout, order.host, subnet, address);
     if (lease !== undefined && value !== undefined && ours) {
       await this.#submit(steps.replace(lease.modRevision, value), order);
       return;

@@ -48,10 +48,15 @@ export class AddressSearch {
     this.#deps = deps;
   }
 
+  /** The next guess, if one can be had without a look. */
+  known(): IpAddress | undefined {
+    return this.#deps.own.known();
+  }
+
   /** @returns undefined if nothing was found in the time @throws StoreUnavailable */
   async next(deadline: Deadline): Promise<IpAddress | undefined> {
     const { own, borrow, clock } = this.#deps;
-    const known = own.known();
+    const known = this.known();
     if (known !== undefined) return known;
     if (clock.now() < this.#waivedUntilMs) {
       const cool = own.coolest() ?? borrow.coolest();

@@ -8,13 +8,13 @@ import type { Logger } from '../../core/log.ts';
 import type { LeaseValue } from '../../store/schema.ts';
 import type { LeaseHolder } from '../address-service.ts';
 import type { Committer } from '../commit/committer.ts';
-import { type LeaseTransactions, standingLease } from './lease-steps.ts';
+import { type LeaseSteps, standingLease } from './lease-steps.ts';
 import type { HeldLease, LeaseTable } from './lease-table.ts';
 
 export interface LeaseNotesDependencies {
   readonly table: LeaseTable;
   readonly committer: Committer;
-  readonly stepsOf: (subnet: Cidr, address: IpAddress) => LeaseTransactions;
+  readonly stepsOf: (subnet: Cidr, address: IpAddress) => LeaseSteps;
   readonly logger: Logger;
 }
 

@@ -17,134 +17,169 @@ export type Afterwards =
   /** It stays reserved for its name: for as long as the TTL lasts, or for ever. */
   | { readonly fate: 'keep'; readonly reserved: LeaseValue; readonly ttlId?: string };
 
-export interface LeaseTransactions {
-  /** If the address is free Then it is ours Else read who has it. Undone by value, so only if it is this one. */
-  take(value: LeaseValue): Step;
-  /**
-   * The same for a `value` with a name; if the name has no address yet. Else read the lease, then the name.
-   * @param nameRevision the name's entry as it was read, if it points here although the address is free (damage)
-   */
-  takeForName(value: LeaseValue, nameRevision?: number): Step;
-  /**
-   * Takes a reserved address for its name, if the reservation is as it was read. Else read the lease.
-   * @param reserved what stands there: undone by putting it back (a sticky one without its TTL, so for longer)
-   */
-  takeReserved(reserved: HeldValue, value: LeaseValue): Step;
-  /** Compares what was read, so a replay or a late copy is harmless. Else read the lease. */
-  release(
-    seen: { readonly createRevision: number } | { readonly modRevision: number },
-    afterwards?: Afterwards,
-  ): Step;
-  /** If the lease is as it was read. Else read it. */
-  replace(modRevision: number, value: LeaseValue): Step;
-}
-
 /** A value of a lease key and the revision that it was read at. */
 export interface HeldValue {
   readonly value: LeaseValue;
   readonly modRevision: number;
 }
 
-export function leaseTransactions(
-  layout: Layout,
-  host: string,
-  subnet: Cidr,
-  address: IpAddress,
-): LeaseTransactions {
-  const key = layout.lease(subnet, address);
-  const indexKey = layout.byHostLease(host, subnet, address);
-  const get = { do: 'get', range: { key } } as const;
-  const putBoth = (text: string) =>
-    [
-      { do: 'put', key, value: text },
-      { do: 'put', key: indexKey, value: text },
-    ] as const;
-  const deleteIndex = { do: 'delete', range: { key: indexKey } } as const;
-  const deleteBoth = [{ do: 'delete', range: { key } }, deleteIndex] as const;
-  const nameKeyOf = (value: LeaseValue): string => layout.name(subnet, value.name ?? '');
-  const putName = (value: LeaseValue, ttl: { readonly ttlId?: string } = {}): Operation => {
-    const text: NameValue = { v: 1, address: formatIp(address) };
-    return { do: 'put', key: nameKeyOf(value), value: JSON.stringify(text), ...ttl };
-  };
-  const unchanged = (
-    seen: { readonly createRevision: number } | { readonly modRevision: number },
-  ): Compare =>
-    'createRevision' in seen
-      ? { test: 'createRevision', key, equals: seen.createRevision }
-      : { test: 'modRevision', key, equals: seen.modRevision };
-  const ending = (afterwards: Afterwards): Operation[] => {
+/** A revision of a lease's key that a step compares. */
+export type SeenRevision = { readonly createRevision: number } | { readonly modRevision: number };
+
+/** The steps of one address; made for every lease and every release, so it keeps no closures. */
+export class LeaseSteps {
+  readonly #layout: Layout;
+  readonly #subnet: Cidr;
+  readonly #address: IpAddress;
+  readonly #key: string;
+  readonly #indexKey: string;
+
+  /** @param host whose index the lease is in */
+  constructor(layout: Layout, host: string, subnet: Cidr, address: IpAddress) {
+    this.#layout = layout;
+    this.#subnet = subnet;
+    this.#address = address;
+    this.#key = layout.lease(subnet, address);
+    this.#indexKey = layout.byHostLease(host, subnet, address);
+  }
+
+  /** If the address is free Then it is ours Else read who has it. Undone by value, so only if it is this one. */
+  take(value: LeaseValue): Step {
+    const text = JSON.stringify(value);
+    const key = this.#key;
+    return {
+      lockKey: key,
+      txn: { compare: [{ test: 'absent', key }], success: this.#putBoth(text), failure: [this.#get()] },
+      undo: { compare: [{ test: 'value', key, equals: text }], success: this.#deleteBoth() },
+    };
+  }
+
+  /**
+   * The same for a `value` with a name; if the name has no address yet. Else read the lease, then the name.
+   * @param nameRevision the name's entry as it was read, if it points here although the address is free (damage)
+   */
+  takeForName(value: LeaseValue, nameRevision?: number): Step {
+    const text = JSON.stringify(value);
+    const key = this.#key;
+    const nameKey = this.#nameKey(value);
+    const deleteName = { do: 'delete', range: { key: nameKey } } as const;
+    return {
+      lockKey: key,
+      txn: {
+        compare: [
+          { test: 'absent', key },
+          nameRevision === undefined
+            ? { test: 'absent', key: nameKey }
+            : { test: 'modRevision', key: nameKey, equals: nameRevision },
+        ],
+        success: [...this.#putBoth(text), this.#putName(value)],
+        failure: [this.#get(), { do: 'get', range: { key: nameKey } }],
+      },
+      undo: { compare: [{ test: 'value', key, equals: text }], success: [...this.#deleteBoth(), deleteName] },
+    };
+  }
+
+  /**
+   * Takes a reserved address for its name, if the reservation is as it was read. Else read the lease.
+   * @param reserved what stands there: undone by putting it back (a sticky one without its TTL, so for longer)
+   */
+  takeReserved(reserved: HeldValue, value: LeaseValue): Step {
+    const text = JSON.stringify(value);
+    const key = this.#key;
+    return {
+      lockKey: key,
+      txn: {
+        compare: [this.#unchanged(reserved)],
+        success: [...this.#putBoth(text), this.#putName(value)],
+        failure: [this.#get()],
+      },
+      undo: {
+        compare: [{ test: 'value', key, equals: text }],
+        success: this.#ending({ fate: 'keep', reserved: reserved.value }),
+      },
+    };
+  }
+
+  /** Compares what was read, so a replay or a late copy is harmless. Else read the lease. */
+  release(seen: SeenRevision, afterwards: Afterwards = { fate: 'free' }): Step {
+    return {
+      lockKey: this.#key,
+      txn: {
+        compare: [this.#unchanged(seen)],
+        success: this.#ending(afterwards),
+        failure: [this.#get()],
+      },
+    };
+  }
+
+  /** If the lease is as it was read. Else read it. */
+  replace(modRevision: number, value: LeaseValue): Step {
+    return {
+      lockKey: this.#key,
+      txn: {
+        compare: [this.#unchanged({ modRevision })],
+        success: this.#putBoth(JSON.stringify(value)),
+        failure: [this.#get()],
+      },
+    };
+  }
+
+  #get(): Operation {
+    return { do: 'get', range: { key: this.#key } };
+  }
+
+  #putBoth(text: string): Operation[] {
+    return [
+      { do: 'put', key: this.#key, value: text },
+      { do: 'put', key: this.#indexKey, value: text },
+    ];
+  }
+
+  #deleteBoth(): Operation[] {
+    return [{ do: 'delete', range: { key: this.#key } }, this.#deleteIndex()];
+  }
+
+  #deleteIndex(): Operation {
+    return { do: 'delete', range: { key: this.#indexKey } };
+  }
+
+  #nameKey(value: LeaseValue): string {
+    return this.#layout.name(this.#subnet, value.name ?? '');
+  }
+
+  #putName(value: LeaseValue, ttl: { readonly ttlId?: string } = {}): Operation {
+    const text: NameValue = { v: 1, address: formatIp(this.#address) };
+    return { do: 'put', key: this.#nameKey(value), value: JSON.stringify(text), ...ttl };
+  }
+
+  #unchanged(seen: SeenRevision): Compare {
+    return 'createRevision' in seen
+      ? { test: 'createRevision', key: this.#key, equals: seen.createRevision }
+      : { test: 'modRevision', key: this.#key, equals: seen.modRevision };
+  }
+
+  #ending(afterwards: Afterwards): Operation[] {
     switch (afterwards.fate) {
       case 'free':
-        return [...deleteBoth];
+        return this.#deleteBoth();
       case 'cool': {
-        const mark = { key: layout.cooling(subnet, address), value: JSON.stringify({ v: 1 }) };
-        return [...deleteBoth, { do: 'put', ...mark, ttlId: afterwards.ttlId }];
+        const mark = {
+          key: this.#layout.cooling(this.#subnet, this.#address),
+          value: JSON.stringify({ v: 1 }),
+        };
+        return [...this.#deleteBoth(), { do: 'put', ...mark, ttlId: afterwards.ttlId }];
       }
       case 'keep': {
         const { reserved, ttlId } = afterwards;
         const ttl = ttlId === undefined ? {} : { ttlId };
         return [
-          { do: 'put', key, value: JSON.stringify(reserved), ...ttl },
-          deleteIndex,
-          putName(reserved, ttl),
+          { do: 'put', key: this.#key, value: JSON.stringify(reserved), ...ttl },
+          this.#deleteIndex(),
+          this.#putName(reserved, ttl),
         ];
       }
     }
-  };
-  return {
-    take: (value) => {
-      const text = JSON.stringify(value);
-      return {
-        lockKey: key,
-        txn: { compare: [{ test: 'absent', key }], success: putBoth(text), failure: [get] },
-        undo: { compare: [{ test: 'value', key, equals: text }], success: deleteBoth },
-      };
-    },
-    takeForName: (value, nameRevision) => {
-      const text = JSON.stringify(value);
-      const nameKey = nameKeyOf(value);
-      const deleteName = { do: 'delete', range: { key: nameKey } } as const;
-      return {
-        lockKey: key,
-        txn: {
-          compare: [
-            { test: 'absent', key },
-            nameRevision === undefined
-              ? { test: 'absent', key: nameKey }
-              : { test: 'modRevision', key: nameKey, equals: nameRevision },
-          ],
-          success: [...putBoth(text), putName(value)],
-          failure: [get, { do: 'get', range: { key: nameKey } }],
-        },
-        undo: { compare: [{ test: 'value', key, equals: text }], success: [...deleteBoth, deleteName] },
-      };
-    },
-    takeReserved: (reserved, value) => {
-      const text = JSON.stringify(value);
-      const back = { fate: 'keep', reserved: reserved.value } as const;
-      return {
-        lockKey: key,
-        txn: {
-          compare: [unchanged(reserved)],
-          success: [...putBoth(text), putName(value)],
-          failure: [get],
-        },
-        undo: { compare: [{ test: 'value', key, equals: text }], success: ending(back) },
-      };
-    },
-    release: (seen, afterwards = { fate: 'free' }) => ({
-      lockKey: key,
-      txn: { compare: [unchanged(seen)], success: ending(afterwards), failure: [get] },
-    }),
-    replace: (modRevision, value) => ({
-      lockKey: key,
-      txn: {
-        compare: [unchanged({ modRevision })],
-        success: putBoth(JSON.stringify(value)),
-        failure: [get],
-      },
-    }),
-  };
+  }
 }
 
 /** What stands at the key after a `take`: the new lease, or the one that was there. */

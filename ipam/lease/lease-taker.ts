@@ -12,13 +12,7 @@ import type { LeaseValue } from '../../store/schema.ts';
 import type { Committer } from '../commit/committer.ts';
 import type { Step } from '../commit/step.ts';
 import type { Fates } from './afterwards.ts';
-import {
-  existingLease,
-  type HeldValue,
-  holderText,
-  type LeaseTransactions,
-  standingLease,
-} from './lease-steps.ts';
+import { existingLease, type HeldValue, holderText, type LeaseSteps, standingLease } from './lease-steps.ts';
 import type { HeldLease, LeaseTable } from './lease-table.ts';
 import type { Slot } from './quota.ts';
 
@@ -31,7 +25,7 @@ export interface LeaseTakerOptions {
 export interface LeaseTakerDependencies {
   readonly table: LeaseTable;
   readonly committer: Committer;
-  readonly stepsOf: (subnet: Cidr, address: IpAddress) => LeaseTransactions;
+  readonly stepsOf: (subnet: Cidr, address: IpAddress) => LeaseSteps;
   readonly fates: Pick<Fates, 'of'>;
   readonly clock: Clock;
   readonly logger: Logger;

@@ -27,7 +27,7 @@ import { FreeAddresses } from './free-addresses.ts';
 import { LeaseNotes } from './lease-notes.ts';
 import type { LeasePolicies } from './lease-policies.ts';
 import { LeaseReads } from './lease-reads.ts';
-import { type Afterwards, leaseTransactions } from './lease-steps.ts';
+import { type Afterwards, LeaseSteps } from './lease-steps.ts';
 import { type HeldLease, LeaseTable } from './lease-table.ts';
 import { LeaseTaker } from './lease-taker.ts';
 import { type Keep, NamedLeases } from './named-leases.ts';
@@ -82,7 +82,7 @@ export class Leases {
     this.#deps = deps;
     const { kv, committer, layout, logger, policies, clock, random, releases: records } = deps;
     const stepsOf = (subnet: Cidr, address: IpAddress) =>
-      leaseTransactions(layout, options.host, subnet, address);
+      new LeaseSteps(layout, options.host, subnet, address);
     const table = new LeaseTable(layout);
     const reads = new LeaseReads({ kv, layout });
     const fates = new Fates({ policies, ttls: new TtlBuckets({ kv, clock }), clock, logger });

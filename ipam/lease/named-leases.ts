@@ -14,7 +14,7 @@ import type { Choice } from '../address/choice.ts';
 import type { Committer } from '../commit/committer.ts';
 import { patiently } from '../commit/patiently.ts';
 import type { LeaseReads } from './lease-reads.ts';
-import { type HeldValue, type LeaseTransactions, standingLease } from './lease-steps.ts';
+import { type HeldValue, type LeaseSteps, standingLease } from './lease-steps.ts';
 import type { LeaseTable } from './lease-table.ts';
 import type { LeaseTaker, TakeOptions } from './lease-taker.ts';
 import { NameMemory } from './name-memory.ts';
@@ -36,7 +36,7 @@ export interface NamedLeasesDependencies {
   readonly releases: Releases;
   readonly reads: LeaseReads;
   readonly committer: Committer;
-  readonly stepsOf: (subnet: Cidr, address: IpAddress) => LeaseTransactions;
+  readonly stepsOf: (subnet: Cidr, address: IpAddress) => LeaseSteps;
 }
 
 interface Asked {

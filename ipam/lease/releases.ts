@@ -13,7 +13,7 @@ import type { ReleaseRecord } from '../../store/host-records.ts';
 import type { RecordStore } from '../../store/records.ts';
 import type { Committer } from '../commit/committer.ts';
 import type { Fates } from './afterwards.ts';
-import { type Afterwards, type LeaseTransactions, standingLease } from './lease-steps.ts';
+import { type Afterwards, type LeaseSteps, standingLease } from './lease-steps.ts';
 import type { HeldLease, LeaseTable } from './lease-table.ts';
 
 export interface ReleasesOptions {
@@ -26,7 +26,7 @@ export interface ReleasesOptions {
 export interface ReleasesDependencies {
   readonly table: LeaseTable;
   readonly committer: Committer;
-  readonly stepsOf: (subnet: Cidr, address: IpAddress) => LeaseTransactions;
+  readonly stepsOf: (subnet: Cidr, address: IpAddress) => LeaseSteps;
   readonly fates: Fates;
   readonly records: RecordStore<ReleaseRecord>;
   /** A lease is gone. @param revision of its release */
@@ -117,9 +117,12 @@ export class Releases {
 
   #track<T>(held: HeldLease, release: Promise<T>): Promise<T> {
     const key = this.#deps.table.keyOf(held.subnet, held.address);
-    const all = Promise.allSettled([this.#underWay.get(key), release]).then(() => {
+    const earlier = this.#underWay.get(key);
+    const ended = (): void => {
       if (this.#underWay.get(key) === all) this.#underWay.delete(key);
-    });
+    };
+    const all: Promise<unknown> =
+      earlier === undefined ? release.then(ended, ended) : Promise.allSettled([earlier, release]).then(ended);
     this.#underWay.set(key, all);
     return release;
   }
@@ -199,12 +202,12 @@ function idOf(record: ReleaseRecord): string {
 }
 
 /** @returns false if it is not done in time */
-async function inTime(done: Promise<boolean>, ms: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), ms);
+function inTime(done: Promise<boolean>, ms: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), ms);
+    void done.then((result) => {
+      clearTimeout(timer);
+      resolve(result);
+    });
   });
-  const result = await Promise.race([done, late]);
-  clearTimeout(timer);
-  return result;
 }

@@ -55,7 +55,7 @@ export class Turns {
           if (deadline.leftMs() > 0) await refuse();
           continue;
         }
-        const address = await patiently(() => search.next(deadline), deadline);
+        const address = search.known() ?? (await patiently(() => search.next(deadline), deadline));
         if (address === undefined) {
           if (patience.leftMs() === 0 && deadline.leftMs() > 0) await refuse();
           await place.pause(Math.min(LOOK_PAUSE_MS, deadline.leftMs()));

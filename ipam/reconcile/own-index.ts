@@ -13,7 +13,7 @@ import type { Layout } from '../../store/layout.ts';
 import { decode, type LeaseValue, leaseSchema } from '../../store/schema.ts';
 import { addressKey, type PoolAddress } from '../address/address-key.ts';
 import type { Step } from '../commit/step.ts';
-import { leaseTransactions } from '../lease/lease-steps.ts';
+import { LeaseSteps } from '../lease/lease-steps.ts';
 import type { HeldLease } from '../lease/lease-table.ts';
 
 /** Below etcd's default of 128 operations a transaction. */
@@ -98,7 +98,7 @@ export class OwnIndex {
     const { subnet, address } = fault.at;
     if (fault.fault !== 'stray') {
       const { modRevision, value } = fault.held;
-      return leaseTransactions(layout, this.#host, subnet, address).replace(modRevision, value);
+      return new LeaseSteps(layout, this.#host, subnet, address).replace(modRevision, value);
     }
     const key = layout.byHostLease(this.#host, subnet, address);
     // Whoever takes the lease for this host writes the entry, too; so the entry alone need be compared.

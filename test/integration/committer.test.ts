@@ -7,7 +7,7 @@ import { silentLogger as logger } from '../../core/log.ts';
 import { Committer } from '../../ipam/commit/committer.ts';
 import { Session } from '../../ipam/commit/session.ts';
 import type { Step } from '../../ipam/commit/step.ts';
-import { leaseTransactions } from '../../ipam/lease/lease-steps.ts';
+import { LeaseSteps } from '../../ipam/lease/lease-steps.ts';
 import { EtcdKv } from '../../store/etcd-kv.ts';
 import type { KvPort, Transaction, TransactionResult } from '../../store/kv.ts';
 import { layoutOf } from '../../store/layout.ts';
@@ -110,7 +110,7 @@ describe('ipam/committer and session on a real etcd', function () {
   });
 
   function take(address: string): Step {
-    const steps = leaseTransactions(layout, session.host, subnet, parseIp(address));
+    const steps = new LeaseSteps(layout, session.host, subnet, parseIp(address));
     const request = `${session.instance}.${address}`;
     return steps.take({ v: 1, state: 'pending', host: session.host, request, bootId: 'b', at: 1 });
   }

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { systemClock as clock } from '../../core/clock.ts';
 import { formatIp, parseCidr, parseIp, usableRange } from '../../core/ip.ts';
 import { choiceOf } from '../../ipam/address/choice.ts';
-import { leaseTransactions } from '../../ipam/lease/lease-steps.ts';
+import { LeaseSteps } from '../../ipam/lease/lease-steps.ts';
 import { Reservations } from '../../ipam/people/reservations.ts';
 import { decode, type LeaseValue, leaseSchema } from '../../store/schema.ts';
 import { EtcdProcess } from '../support/etcd-process.ts';
@@ -180,7 +180,7 @@ describe('ipam/reservations on a real etcd', function () {
     };
     await a.leases.takeThis(subnet, ip('10.50.0.23'), soon());
     const held = a.leases.get(subnet, ip('10.50.0.23'));
-    const steps = leaseTransactions(layout, 'a1', subnet, ip('10.50.0.23'));
+    const steps = new LeaseSteps(layout, 'a1', subnet, ip('10.50.0.23'));
     const fate = { fate: 'keep', reserved: kept, ttlId } as const;
     const modRevision = held?.modRevision ?? 0;
     expect((await a.committer.submit(steps.release({ modRevision }, fate))).succeeded).to.equal(true);
