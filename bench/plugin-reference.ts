@@ -6,6 +6,7 @@ import { mkdir, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { randomId } from '../core/ids.ts';
 import { silentLogger } from '../core/log.ts';
+import { KernelWorker } from '../net/kernel-worker.ts';
 import { KernelLinks } from '../net/links.ts';
 import { EtcdKv } from '../store/etcd-kv.ts';
 import type { Note } from './plugin-engine.ts';
@@ -32,7 +33,8 @@ export interface BareEffectsOptions {
 
 export class BareEffects {
   readonly kv: EtcdKv;
-  readonly net = new KernelLinks({}, { log: silentLogger });
+  readonly kernel = new KernelWorker({}, { log: silentLogger });
+  readonly net = new KernelLinks(this.kernel);
   readonly #folder: string;
   readonly #parent: string;
 
@@ -81,7 +83,7 @@ export class BareEffects {
 
   async close(): Promise<void> {
     this.kv.close();
-    await this.net.close();
+    await this.kernel.close();
   }
 }
 

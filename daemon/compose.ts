@@ -7,8 +7,8 @@ import { systemClock as clock } from '../core/clock.ts';
 import type { Conflict } from '../core/errors.ts';
 import { parseCidr, parseIp } from '../core/ip.ts';
 import type { Logger } from '../core/log.ts';
+import { parseMacPrefix } from '../core/mac.ts';
 import { DockerEngine } from '../engine/docker-engine.ts';
-import { parseMacPrefix } from '../ipam/address/mac.ts';
 import { Addresses } from '../ipam/addresses.ts';
 import { Committer } from '../ipam/commit/committer.ts';
 import { Session } from '../ipam/commit/session.ts';
@@ -35,6 +35,7 @@ import { StoreImport } from '../ipam/upkeep/store-import.ts';
 import { StoreRepair } from '../ipam/upkeep/store-repair.ts';
 import { fullnessOf } from '../ipam/warm/fullness.ts';
 import { WarmStock } from '../ipam/warm/warm-stock.ts';
+import { KernelWorker } from '../net/kernel-worker.ts';
 import { KernelLinks } from '../net/links.ts';
 import { IpamDriver } from '../plugin/ipam-driver.ts';
 import { pluginMethods } from '../plugin/methods.ts';
@@ -46,6 +47,7 @@ import { RECORD_KINDS } from '../store/host-records.ts';
 import { type Layout, layoutOf } from '../store/layout.ts';
 import { RecordStore } from '../store/records.ts';
 import { createAdminApp } from './admin-server.ts';
+import { composeLinks } from './compose-links.ts';
 import type { Config } from './config-schema.ts';
 import { Doctor } from './doctor.ts';
 import { networkInfos } from './network-info.ts';
@@ -73,7 +75,8 @@ export function compose(
       ? undefined
       : new EmbeddedEtcd({ stateDir, ...config.etcd.embedded }, { logger, clock });
   const kv = new EtcdKv(etcdOptions(config), { logger, clock });
-  const net = new KernelLinks({}, { log: logger });
+  const kernel = new KernelWorker({}, { log: logger });
+  const net = new KernelLinks(kernel);
   const engine = new DockerEngine(
     { socketPath: config.docker.socket, driverName: config.docker.driverName },
     { logger },
@@ -151,7 +154,16 @@ export function compose(
       instance,
       ...(config.net.parent === undefined ? {} : { defaultParent: config.net.parent }),
     },
-    { addresses, net, networks, endpoints, holders, clock, logger },
+    {
+      addresses,
+      net,
+      networks,
+      endpoints,
+      holders,
+      ...composeLinks({ kernel, net, networks, endpoints, logger }),
+      clock,
+      logger,
+    },
   );
   const ipamDriver = new IpamDriver({ addresses });
   const { handlerTimeoutMs, linkTimeoutMs } = config.limits;
@@ -214,6 +226,7 @@ export function compose(
     records,
     embedded,
     kv,
+    kernel,
     net,
     engine,
     session,

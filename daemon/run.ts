@@ -89,7 +89,7 @@ async function listen(daemon: Daemon, config: Config, start: Start, ends: End[])
 function endsOf(daemon: Daemon, drainTimeoutMs: number): End[] {
   return [
     async () => daemon.embedded?.stop(),
-    () => daemon.net.close(),
+    () => daemon.kernel.close(),
     async () => daemon.kv.close(),
     () => daemon.session.stop(),
     () => daemon.book.close(),

@@ -6,7 +6,7 @@
  */
 import type { Deadline } from '../core/deadline.ts';
 import type { Cidr, IpAddress, IpFamily } from '../core/ip.ts';
-import type { MacPrefix } from './address/mac.ts';
+import type { MacPrefix } from '../core/mac.ts';
 
 export interface PoolRequest {
   /** `--subnet`; absent = choose the pool for this host. Host bits are cleared already. */

@@ -21,8 +21,8 @@ import {
   rangeHas,
   usableRange,
 } from '../core/ip.ts';
+import { parseMacPrefix } from '../core/mac.ts';
 import type { ClaimRecord } from '../store/host-records.ts';
-import { parseMacPrefix } from './address/mac.ts';
 import type {
   AddressGrant,
   AddressRequest,

@@ -1,75 +1,30 @@
 /**
- * The links of the kernel, for everybody above: hands each request to the kernel worker thread and gives its answer
- * back. Must not do netlink itself, nor decide anything about links.
+ * The links of the kernel, for everybody above. Must not decide anything about links.
  *
- * INVARIANTS
- * - Requests are executed one at a time. Deletions wait for everything else, because each blocks in the kernel for
- *   tens of milliseconds (synchronize_rcu) and a starting container must not queue behind those that end; requests
- *   of one kind, and those on a name that is being deleted, keep the order of the calls.
- * - A worker that dies takes the request under way with it (its outcome is unknown; all of them are idempotent) and
- *   the next request starts a new one. An idle worker does not keep the process alive.
+ * INVARIANT: deletions wait for everything else, because each blocks in the kernel for tens of milliseconds
+ * (synchronize_rcu) and a starting container must not queue behind those that end; what is asked of a name that is
+ * being deleted keeps the order of the calls.
  */
-import { Worker } from 'node:worker_threads';
-import PQueue from 'p-queue';
-import { InternalError } from '../core/errors.ts';
-import type { Logger } from '../core/log.ts';
+import { FIRST, type KernelWorker, LAST } from './kernel-worker.ts';
 import type { KernelFeatures, LinkInfo, MacvlanSpec, NetPort } from './port.ts';
-import {
-  type KernelOperations,
-  type OperationName,
-  unpackError,
-  type WorkerOptions,
-  type WorkerReply,
-  type WorkerRequest,
-} from './worker-protocol.ts';
-
-export interface KernelLinksOptions {
-  /** Work in this network namespace instead of the process's own, e.g. `/run/netns/lab1`. */
-  readonly namespacePath?: string;
-}
-
-export interface KernelLinksDependencies {
-  readonly log: Logger;
-  /** Starts the thread; replaced where a test must get hold of it. */
-  readonly startWorker?: (options: WorkerOptions) => Worker;
-}
-
-interface PendingRequest {
-  readonly operation: OperationName;
-  readonly resolve: (result: unknown) => void;
-  readonly reject: (error: Error) => void;
-}
-
-const FIRST = 1;
-const LAST = 0;
 
 export class KernelLinks implements NetPort {
-  readonly #options: WorkerOptions;
-  readonly #log: Logger;
-  readonly #startWorker: (options: WorkerOptions) => Worker;
-  readonly #queue = new PQueue({ concurrency: 1 });
+  readonly #worker: KernelWorker;
   /** Names whose deletion waits or is under way, and how often. */
   readonly #deleting = new Map<string, number>();
-  #running: WorkerSession | undefined;
-  #closing: Promise<void> | undefined;
 
-  constructor(
-    options: KernelLinksOptions,
-    { log, startWorker = startKernelWorker }: KernelLinksDependencies,
-  ) {
-    this.#options = options.namespacePath === undefined ? {} : { namespacePath: options.namespacePath };
-    this.#log = log.child({ component: 'net' });
-    this.#startWorker = startWorker;
+  constructor(worker: KernelWorker) {
+    this.#worker = worker;
   }
 
   macvlanAdd(spec: MacvlanSpec): Promise<LinkInfo> {
-    return this.#request('macvlanAdd', spec, this.#priorityOf(spec.name));
+    return this.#worker.request('macvlanAdd', spec, this.#priorityOf(spec.name));
   }
 
   async linkDelete(name: string): Promise<boolean> {
     this.#deleting.set(name, (this.#deleting.get(name) ?? 0) + 1);
     try {
-      return await this.#request('linkDelete', name, LAST);
+      return await this.#worker.request('linkDelete', name, LAST);
     } finally {
       const left = (this.#deleting.get(name) ?? 1) - 1;
       if (left > 0) this.#deleting.set(name, left);
@@ -78,136 +33,22 @@ export class KernelLinks implements NetPort {
   }
 
   linkGet(name: string): Promise<LinkInfo | undefined> {
-    return this.#request('linkGet', name, this.#priorityOf(name));
+    return this.#worker.request('linkGet', name, this.#priorityOf(name));
   }
 
   linkList(): Promise<LinkInfo[]> {
-    return this.#request('linkList', undefined);
+    return this.#worker.request('linkList', undefined);
   }
 
   linkListIn(namespacePath: string): Promise<LinkInfo[] | undefined> {
-    return this.#request('linkListIn', namespacePath);
+    return this.#worker.request('linkListIn', namespacePath);
   }
 
   probe(): Promise<KernelFeatures> {
-    return this.#request('probe', undefined);
-  }
-
-  close(): Promise<void> {
-    this.#closing ??= this.#queue.onIdle().then(() => this.#running?.end());
-    return this.#closing;
-  }
-
-  async #request<O extends OperationName>(
-    operation: O,
-    argument: KernelOperations[O]['argument'],
-    priority = FIRST,
-  ): Promise<KernelOperations[O]['result']> {
-    if (this.#closing !== undefined)
-      throw new InternalError(`${operation} was asked after the kernel worker was closed`);
-    const result = await this.#queue.add(
-      () => {
-        this.#running ??= this.#start();
-        return this.#running.request(operation, argument);
-      },
-      { priority },
-    );
-    // The worker's handlers are typed by the same table.
-    return result as KernelOperations[O]['result'];
+    return this.#worker.request('probe', undefined);
   }
 
   #priorityOf(name: string): number {
     return this.#deleting.has(name) ? LAST : FIRST;
   }
-
-  #start(): WorkerSession {
-    const session = new WorkerSession(this.#startWorker(this.#options), (reason) => {
-      if (this.#running === session) this.#running = undefined;
-      if (reason !== undefined) {
-        this.#log.error('the kernel worker ended; the next request starts a new one', { err: reason });
-      }
-    });
-    return session;
-  }
-}
-
-/** One life of the worker thread. */
-class WorkerSession {
-  readonly #worker: Worker;
-  readonly #pending = new Map<number, PendingRequest>();
-  readonly #ended: Promise<void>;
-  #lastId = 0;
-  #ending = false;
-  #failure: unknown;
-
-  /** @param onEnd is told why, unless it was asked to end */
-  constructor(worker: Worker, onEnd: (reason: Error | undefined) => void) {
-    this.#worker = worker;
-    worker.unref();
-    worker.on('message', (reply: WorkerReply) => {
-      this.#settle(reply);
-    });
-    worker.on('error', (error) => {
-      this.#failure = error;
-    });
-    this.#ended = new Promise((resolve) => {
-      worker.on('exit', (exitCode) => {
-        onEnd(this.#failPending(exitCode));
-        resolve();
-      });
-    });
-  }
-
-  request(operation: OperationName, argument: unknown): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      const id = ++this.#lastId;
-      this.#pending.set(id, { operation, resolve, reject });
-      this.#worker.ref();
-      this.#post({ id, operation, argument });
-    });
-  }
-
-  /** Ends the thread after all requests made so far. */
-  end(): Promise<void> {
-    this.#ending = true;
-    this.#worker.ref();
-    this.#post({ id: 0, operation: 'end' });
-    return this.#ended;
-  }
-
-  #post(request: WorkerRequest): void {
-    this.#worker.postMessage(request);
-  }
-
-  #settle(reply: WorkerReply): void {
-    const pending = this.#pending.get(reply.id);
-    this.#pending.delete(reply.id);
-    if (this.#pending.size === 0 && !this.#ending) this.#worker.unref();
-    if ('error' in reply) pending?.reject(unpackError(reply.error));
-    else pending?.resolve(reply.result);
-  }
-
-  #failPending(exitCode: number): Error | undefined {
-    if (this.#ending && this.#pending.size === 0) return undefined;
-    const reason = this.#failure instanceof Error ? this.#failure.message : `exit code ${exitCode}`;
-    for (const { operation, reject } of this.#pending.values()) {
-      reject(
-        new InternalError(
-          `the kernel worker ended during ${operation} (${reason}): its outcome is unknown, try again`,
-          {
-            cause: this.#failure,
-          },
-        ),
-      );
-    }
-    this.#pending.clear();
-    return this.#failure instanceof Error
-      ? this.#failure
-      : new InternalError(`the kernel worker ended: ${reason}`);
-  }
-}
-
-/** Starts `net/worker`, which stands beside this file in compiled output. */
-export function startKernelWorker(options: WorkerOptions): Worker {
-  return new Worker(new URL('./worker.js', import.meta.url), { workerData: options, name: 'lanius-kernel' });
 }

@@ -70,8 +70,6 @@ export interface NetPort {
    * of the answer, not an error.
    */
   probe(): Promise<KernelFeatures>;
-  /** Ends the worker thread after the work asked so far; requests after it fail with InternalError. Idempotent. */
-  close(): Promise<void>;
 }
 
 export interface KernelFeatures {

@@ -1,5 +1,5 @@
 /**
- * What goes over the message port between `KernelLinks` and its worker thread. Structured cloning strips classes, so
+ * What goes over the message port between `KernelWorker` and its thread. Structured cloning strips classes, so
  * errors travel as plain objects and are rebuilt as the class that belongs to their code.
  */
 import {
@@ -12,18 +12,7 @@ import {
   toDriverError,
   Unsupported,
 } from '../core/errors.ts';
-import type { KernelFeatures, LinkInfo, MacvlanSpec } from './port.ts';
-
-/** The operations of the worker: argument and result of each. */
-export interface KernelOperations {
-  readonly macvlanAdd: { readonly argument: MacvlanSpec; readonly result: LinkInfo };
-  readonly linkDelete: { readonly argument: string; readonly result: boolean };
-  readonly linkGet: { readonly argument: string; readonly result: LinkInfo | undefined };
-  readonly linkList: { readonly argument: undefined; readonly result: LinkInfo[] };
-  readonly linkListIn: { readonly argument: string; readonly result: LinkInfo[] | undefined };
-  readonly probe: { readonly argument: undefined; readonly result: KernelFeatures };
-}
-export type OperationName = keyof KernelOperations;
+import type { OperationName } from './operations.ts';
 
 /** What the worker is started with. */
 export interface WorkerOptions {

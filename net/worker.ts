@@ -7,22 +7,12 @@ import { stat } from 'node:fs/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { InternalError, NotFound } from '../core/errors.ts';
 import { linkDelete, linkGet, linkList, macvlanAdd } from './macvlan.ts';
+import type { Handlers, KernelOperations, OperationName } from './operations.ts';
 import { probe } from './probe.ts';
 import { enterForGood, withSocketHere, withSocketIn } from './rtnetlink/namespace.ts';
-import {
-  type KernelOperations,
-  type OperationName,
-  packError,
-  type WorkerOptions,
-  type WorkerReply,
-  type WorkerRequest,
-} from './worker-protocol.ts';
+import { packError, type WorkerOptions, type WorkerReply, type WorkerRequest } from './worker-protocol.ts';
 
-type Handlers = {
-  [O in OperationName]: (argument: KernelOperations[O]['argument']) => KernelOperations[O]['result'];
-};
-
-const handlers: Handlers = {
+const handlers: Handlers<KernelOperations> = {
   macvlanAdd: (spec) => withSocketHere((socket) => macvlanAdd(socket, spec)),
   linkDelete: (name) => withSocketHere((socket) => linkDelete(socket, name)),
   linkGet: (name) => withSocketHere((socket) => linkGet(socket, name)),

@@ -14,9 +14,9 @@ import { isDeepStrictEqual } from 'node:util';
 import { within } from '../core/deadline.ts';
 import { Conflict, InvalidRequest } from '../core/errors.ts';
 import { failpoint } from '../core/failpoint.ts';
-import { linkAliasOf, linkNameOf, shortId } from '../core/ids.ts';
+import { linkNameOf, shortId } from '../core/ids.ts';
 import { type Cidr, cidrHas, formatIp, parseCidr } from '../core/ip.ts';
-import { type MacPrefix, macOf, parseMac } from '../ipam/address/mac.ts';
+import { type MacPrefix, macOf, parseMac } from '../core/mac.ts';
 import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
 import { inTime, knownNetwork } from './networks.ts';
 import { parseEndpointOptions } from './options.ts';
@@ -62,7 +62,10 @@ export class Endpoints {
       ),
     );
     if (standing === undefined) await this.#remember(record, { deadline, logger });
-    return isSet(request.Interface?.MacAddress) ? {} : { Interface: { MacAddress: record.macAddress } };
+    const { ownMac } = this.#deps.attachments.modeOf(network);
+    return isSet(request.Interface?.MacAddress) || !ownMac
+      ? {}
+      : { Interface: { MacAddress: record.macAddress } };
   }
 
   /**
@@ -71,11 +74,12 @@ export class Endpoints {
    * A link that a crash or the kernel leaves standing bears our mark and no endpoint, by which reconciliation finds it.
    */
   async delete({ EndpointID }: EndpointRequest, { deadline, logger }: Call): Promise<void> {
-    const { net, endpoints, holders } = this.#deps;
+    const { attachments, endpoints, holders, sandboxes } = this.#deps;
     holders.left(EndpointID);
+    sandboxes.left(EndpointID);
     await within(endpoints.delete(EndpointID), deadline, 'deleting the endpoint record');
     failpoint('endpoint.before-link-delete');
-    deleteLinkOf(net, EndpointID).catch((err: unknown) => {
+    attachments.detach(EndpointID).catch((err: unknown) => {
       logger.error('the link of an endpoint that ended could not be deleted; reconciliation tries again', {
         endpointId: EndpointID,
         link: linkNameOf(EndpointID),
@@ -112,19 +116,6 @@ export class Endpoints {
       instance: this.#options.instance,
     };
   }
-}
-
-/**
- * Deletes an endpoint's link if it is there and bears its mark: the name alone is 48 bits of the id, and after an
- * endpoint whose Join was refused the name may be somebody else's.
- */
-export async function deleteLinkOf(
-  net: NetworkDriverDependencies['net'],
-  endpointId: string,
-): Promise<boolean> {
-  const name = linkNameOf(endpointId);
-  const link = await net.linkGet(name);
-  return link?.alias === linkAliasOf(endpointId) ? await net.linkDelete(name) : false;
 }
 
 /** An address with the network's subnet that it is in. */

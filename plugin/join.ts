@@ -18,11 +18,9 @@
 import { within } from '../core/deadline.ts';
 import { DeadlineExceeded, NotFound } from '../core/errors.ts';
 import { failpoint } from '../core/failpoint.ts';
-import { linkAliasOf, shortId } from '../core/ids.ts';
+import { shortId } from '../core/ids.ts';
 import { cidrHas, parseCidr, parseInterface } from '../core/ip.ts';
-import type { MacvlanSpec } from '../net/port.ts';
 import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
-import { deleteLinkOf } from './endpoints.ts';
 import { inTime, knownNetwork } from './networks.ts';
 import type { Call, NetworkDriverDependencies } from './ports.ts';
 import { type Undo, undoing } from './undo.ts';
@@ -46,7 +44,7 @@ export class Joins {
     const joined = { ...endpoint, sandboxKey: request.SandboxKey };
     const recorded = this.#record(joined, call);
     await undoing(call.logger, async (undo) => {
-      await this.#makeLink(specOf(network, endpoint), endpoint.endpointId, undo, call);
+      await this.#makeLink(endpoint, network, undo, call);
       failpoint('join.after-link');
       await recorded;
       this.#knownEndpoint(request);
@@ -54,6 +52,7 @@ export class Joins {
       undo.commit();
     });
     this.#deps.holders.joined(joined);
+    this.#deps.sandboxes.joined(joined);
     return {
       InterfaceName: { SrcName: joined.linkName, DstPrefix: 'eth' },
       ...gatewaysOf(network, joined),
@@ -64,34 +63,36 @@ export class Joins {
   /** Succeeds for endpoints that never joined. */
   leave({ EndpointID }: EndpointRequest): void {
     this.#deps.holders.left(EndpointID);
+    this.#deps.sandboxes.left(EndpointID);
     failpoint('leave.after-undo');
   }
 
   /** Also undoes a link that the kernel makes after our time is up. */
   async #makeLink(
-    spec: MacvlanSpec,
-    endpointId: string,
+    endpoint: EndpointRecord,
+    network: NetworkRecord,
     undo: Undo,
     { deadline, logger }: Call,
   ): Promise<void> {
-    const { net } = this.#deps;
-    const making = net.macvlanAdd(spec);
+    const { attachments } = this.#deps;
+    const { endpointId, linkName } = endpoint;
+    const making = attachments.attach(endpoint, network);
     try {
-      await within(making, deadline, `making the link ${spec.name}`);
+      await within(making, deadline, `making the link ${linkName}`);
     } catch (err) {
       if (err instanceof DeadlineExceeded) {
         making
           .then(
-            () => deleteLinkOf(net, endpointId),
+            () => attachments.detach(endpointId),
             () => false,
           )
           .catch((late: unknown) =>
-            logger.warn('a late link could not be deleted', { link: spec.name, err: late }),
+            logger.warn('a late link could not be deleted', { link: linkName, err: late }),
           );
       }
       throw err;
     }
-    undo.push('the link', () => deleteLinkOf(net, endpointId));
+    undo.push('the link', () => attachments.detach(endpointId));
   }
 
   /** Never throws. */
@@ -111,17 +112,6 @@ export class Joins {
       `endpoint ${shortId(request.EndpointID)} is not in the records of this host: start the container again`,
     );
   }
-}
-
-function specOf(network: NetworkRecord, endpoint: EndpointRecord): MacvlanSpec {
-  return {
-    name: endpoint.linkName,
-    parent: network.parent,
-    mode: network.macvlanMode,
-    macAddress: endpoint.macAddress,
-    alias: linkAliasOf(endpoint.endpointId),
-    ...(network.mtuBytes === undefined ? {} : { mtuBytes: network.mtuBytes }),
-  };
 }
 
 /** Docker does not strip gateways on `--internal` networks, so they are left out here. */

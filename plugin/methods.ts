@@ -64,7 +64,9 @@ function networkMethods(driver: NetworkDriver): [string, PluginMethod][] {
     DeleteEndpoint: method(wire.endpointRequest, (request, call) => driver.deleteEndpoint(request, call)),
     Join: method(wire.joinRequest, (request, call) => driver.join(request, call), { waitsForKernel: true }),
     Leave: method(wire.endpointRequest, (request) => driver.leave(request)),
-    ProgramExternalConnectivity: method(wire.programRequest, () => driver.programExternalConnectivity()),
+    ProgramExternalConnectivity: method(wire.programRequest, (request, call) =>
+      driver.programExternalConnectivity(request, call),
+    ),
     RevokeExternalConnectivity: method(wire.endpointRequest, () => driver.revokeExternalConnectivity()),
     DiscoverNew: method(wire.discoverRequest, () => driver.discoverNew(), { emptyBody: true }),
     DiscoverDelete: method(wire.discoverRequest, () => driver.discoverDelete(), { emptyBody: true }),

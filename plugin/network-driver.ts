@@ -11,6 +11,7 @@
  *
  * Source: moby libnetwork/docs/remote.md.
  */
+import { within } from '../core/deadline.ts';
 import { Endpoints } from './endpoints.ts';
 import { Joins } from './join.ts';
 import { Networks } from './networks.ts';
@@ -35,11 +36,13 @@ export class NetworkDriver {
   readonly #networks: Networks;
   readonly #endpoints: Endpoints;
   readonly #joins: Joins;
+  readonly #sandboxes: NetworkDriverDependencies['sandboxes'];
 
   constructor(options: NetworkDriverOptions, deps: NetworkDriverDependencies) {
     this.#networks = new Networks(options, deps);
     this.#endpoints = new Endpoints(options, deps);
     this.#joins = new Joins(deps);
+    this.#sandboxes = deps.sandboxes;
   }
 
   /** Local: each host creates its own networks, without swarm managers; the segment itself spans hosts. */
@@ -94,8 +97,12 @@ export class NetworkDriver {
     return {};
   }
 
-  /** Nothing to program: the container is on the segment itself. Must exist, or older engines fail. */
-  programExternalConnectivity(): Nothing {
+  /**
+   * From engine 28 on: the link is in the sandbox, and the container's process does not run yet. Older engines call
+   * it before the move, when there is nothing to do yet.
+   */
+  async programExternalConnectivity({ EndpointID }: EndpointRequest, { deadline }: Call): Promise<Nothing> {
+    await within(this.#sandboxes.program(EndpointID), deadline, 'setting up the sandbox');
     return {};
   }
 

@@ -44,7 +44,7 @@ export class Networks {
     const attachment = this.#attachmentOf(request);
     const options = await this.#withPools(given, attachment, deadline);
     const record = this.#recordOf(request, options, attachment);
-    const { networks, addresses } = this.#deps;
+    const { networks, addresses, uplinks } = this.#deps;
     const standing = networks.get(request.NetworkID);
     if (standing !== undefined) {
       if (isDeepStrictEqual({ ...standing, createdAt: 0 }, { ...record, createdAt: 0 })) return;
@@ -54,6 +54,7 @@ export class Networks {
     }
     const families = attachment.subnets.map(({ subnet }) => subnet.family);
     await checkParent(this.#deps.net, record, options.vlan, families.includes(6), deadline, logger);
+    await uplinks.prepare(record);
     await addresses.attachNetwork(attachment);
     failpoint('network.before-record');
     await undoing(logger, async (undo) => {
@@ -66,8 +67,17 @@ export class Networks {
   }
 
   /** Forgets the network; one that is not known is forgotten already. */
-  async delete(networkId: string, { deadline }: Call): Promise<void> {
-    await within(this.#deps.networks.delete(networkId), deadline, 'deleting the network record');
+  async delete(networkId: string, { deadline, logger }: Call): Promise<void> {
+    const { networks, uplinks } = this.#deps;
+    await within(networks.delete(networkId), deadline, 'deleting the network record');
+    uplinks.settle().catch((err: unknown) => {
+      logger.error(
+        'an uplink that no network needs any more could not be removed; reconciliation tries again',
+        {
+          err,
+        },
+      );
+    });
   }
 
   /** A pool that is in a VLAN says in which, and every network on it must be in that one. */
@@ -108,6 +118,12 @@ export class Networks {
       parent,
       mode: options.mode ?? 'macvlan',
       macvlanMode: options.macvlan_mode ?? 'bridge',
+      ...(options.bridge === undefined ? {} : { bridge: options.bridge }),
+      ...(options.adopt_address === true ? { adoptAddress: true } : {}),
+      ...(options.host_access === true ? { hostAccess: true } : {}),
+      ...(options.arp === undefined ? {} : { arp: options.arp }),
+      ...(options.responder === undefined ? {} : { responder: options.responder }),
+      ...(options.probe === undefined ? {} : { probe: options.probe }),
       ...(options.mtu === undefined ? {} : { mtuBytes: options.mtu }),
       internal: request.Options[INTERNAL_OPTION] === true,
       subnets: attachment.subnets.map(({ subnet, gateway }) => ({

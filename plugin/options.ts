@@ -25,6 +25,32 @@ const MACVLAN_MODES: readonly MacvlanMode[] = ['bridge', 'private', 'vepa', 'pas
 
 /** `docker network create -o key=value` */
 export const NETWORK_OPTIONS = {
+  adopt_address: {
+    values: 'true, false',
+    default: 'false',
+    explanation:
+      'Mode bridge: the addresses and routes of the parent move to the bridge, and back when the network goes.',
+    parse: (text) => flag('adopt_address', text),
+  },
+  arp: {
+    values: 'auto, preload, responder, off',
+    default: 'auto',
+    explanation:
+      'How ARP requests for containers are kept off the wire: preload = a static table in each container; responder = a program in the kernel answers them; off = ordinary ARP.',
+    parse: (text) => oneOf('arp', text, ['auto', 'preload', 'responder', 'off'] as const, InvalidRequest),
+  },
+  bridge: {
+    values: 'name of a bridge',
+    default: 'br- and the name of the parent',
+    explanation: 'Mode bridge: the bridge that containers are ports of; made if it does not exist.',
+    parse: (text) => linkName('bridge', text),
+  },
+  host_access: {
+    values: 'true, false',
+    default: 'false',
+    explanation: 'Mode macvlan: this host and its own containers reach each other.',
+    parse: (text) => flag('host_access', text),
+  },
   macvlan_mode: {
     values: MACVLAN_MODES.join(', '),
     default: 'bridge',
@@ -33,10 +59,11 @@ export const NETWORK_OPTIONS = {
     parse: (text) => oneOf('macvlan_mode', text, MACVLAN_MODES, InvalidRequest),
   },
   mode: {
-    values: 'macvlan',
+    values: 'macvlan, bridge, ipvlan',
     default: 'macvlan',
-    explanation: 'Kind of link that a container gets.',
-    parse: (text) => oneOf('mode', text, ['macvlan'] as const, Unsupported),
+    explanation:
+      'Kind of link that a container gets: macvlan = a macvlan on the parent; bridge = a veth pair to a bridge whose uplink the parent is; ipvlan = an ipvlan (l2), which shares the MAC of the parent.',
+    parse: (text) => oneOf('mode', text, ['macvlan', 'bridge', 'ipvlan'] as const, Unsupported),
   },
   mtu: {
     values: '68 to 65535 bytes, at most that of the parent; at least 1280 with IPv6',
@@ -50,10 +77,25 @@ export const NETWORK_OPTIONS = {
     explanation: 'The link through which the containers reach the segment, for example eth0 or eth0.100.',
     parse: (text) => linkName('parent', text),
   },
+  probe: {
+    values: 'arp',
+    default: 'none',
+    explanation:
+      'Ask on the wire, before a container gets an address, whether a stranger uses it; such an address is set aside.',
+    parse: (text) => oneOf('probe', text, ['arp'] as const, InvalidRequest),
+  },
+  responder: {
+    values: 'range, leased',
+    default: 'range',
+    explanation:
+      'With arp=responder, what is answered for: range = every address of the pool; leased = those that are in use, so that others fail at once.',
+    parse: (text) => oneOf('responder', text, ['range', 'leased'] as const, InvalidRequest),
+  },
   vlan: {
     values: '1 to 4094',
     default: 'that of the pool, else none',
-    explanation: 'Use the VLAN sub-interface PARENT.VLAN, which must exist, instead of the parent itself.',
+    explanation:
+      'Use the VLAN sub-interface PARENT.VLAN instead of the parent itself; made if it does not exist.',
     parse: (text) => integer('vlan', text, 1, 4094),
   },
 } as const satisfies Table;
@@ -78,7 +120,7 @@ export const IPAM_OPTIONS = {
     default: 'as the pool says, else false',
     explanation:
       'Addresses follow container names: a container of the same name gets the same address again, on any host. Needs engine 29 or later.',
-    parse: (text) => oneOf('sticky', text, ['true', 'false'] as const, InvalidRequest) === 'true',
+    parse: (text) => flag('sticky', text),
   },
 } as const satisfies Table;
 export type IpamOptions = Parsed<typeof IPAM_OPTIONS>;
@@ -169,6 +211,10 @@ function oneOf<T extends string>(
   const found = known.find((value) => value === text);
   if (found !== undefined) return found;
   throw new Refusal(`option ${key}: ${quoted(text)} is not offered, only ${known.join(', ')}`);
+}
+
+function flag(key: string, text: string): boolean {
+  return oneOf(key, text, ['true', 'false'] as const, InvalidRequest) === 'true';
 }
 
 function integer(key: string, text: string, least: number, most: number): number {

@@ -2,8 +2,11 @@
 import type { Clock } from '../core/clock.ts';
 import type { Deadline } from '../core/deadline.ts';
 import type { Logger } from '../core/log.ts';
-import type { MacPrefix } from '../ipam/address/mac.ts';
+import type { MacPrefix } from '../core/mac.ts';
 import type { AddressService } from '../ipam/address-service.ts';
+import type { Attachments } from '../links/attachments.ts';
+import type { Sandboxes } from '../links/sandbox-setting.ts';
+import type { Uplinks } from '../links/uplinks.ts';
 import type { NetPort } from '../net/port.ts';
 import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
 
@@ -44,6 +47,9 @@ export interface NetworkDriverDependencies {
   readonly networks: Records<NetworkRecord>;
   readonly endpoints: Records<EndpointRecord>;
   readonly holders: Holders;
+  readonly attachments: Attachments;
+  readonly uplinks: Uplinks;
+  readonly sandboxes: Sandboxes;
   readonly clock: Clock;
   readonly logger: Logger;
 }

@@ -10,8 +10,23 @@ export const networkRecordSchema = z.object({
   v: z.literal(1),
   networkId: z.string(),
   parent: z.string(),
-  mode: z.literal('macvlan'),
+  mode: z.enum(['macvlan', 'bridge', 'ipvlan']),
+  /** Said for every mode; in force for `macvlan` only. */
   macvlanMode: z.enum(['bridge', 'private', 'vepa', 'passthru']),
+  /** `parent` is this VLAN of that link: made if it is not there. */
+  vlan: z.object({ lower: z.string(), vlanId: z.number().int() }).optional(),
+  /** Mode `bridge`: the bridge, whose uplink `parent` is; made if it is not there. */
+  bridge: z.string().optional(),
+  /** Mode `bridge`: the addresses of `parent` move to the bridge. */
+  adoptAddress: z.boolean().optional(),
+  /** Host and containers reach each other (mode `macvlan`). */
+  hostAccess: z.boolean().optional(),
+  /** Absent: auto. */
+  arp: z.enum(['auto', 'preload', 'responder', 'off']).optional(),
+  /** What the ARP responder answers for; absent: the whole planned range. */
+  responder: z.enum(['range', 'leased']).optional(),
+  /** An address is asked for on the wire before it is used. */
+  probe: z.literal('arp').optional(),
   mtuBytes: z.number().int().optional(),
   internal: z.boolean(),
   /** As CreateNetwork brought them; gateway without prefix length. */

@@ -7,9 +7,9 @@
 import { formatSeconds, parseSeconds } from '../../core/duration.ts';
 import { InvalidRequest } from '../../core/errors.ts';
 import { type Cidr, formatCidr, formatIp, parseCidr, parseIp, rangeHas, usableRange } from '../../core/ip.ts';
+import { parseMacPrefix } from '../../core/mac.ts';
 import { formatRate, parseRate } from '../../core/rate.ts';
 import { type PoolRangeValue, type PoolValue, poolSchema } from '../../store/schema.ts';
-import { parseMacPrefix } from '../address/mac.ts';
 import { rangeOf, rangesOverlap } from '../address/ranges.ts';
 import { nameOf } from './pool-policy.ts';
 import { formatPoolRange, means, parsePoolRange, parseRangeOf, parseSelect, quoted } from './pool-words.ts';

@@ -2,7 +2,8 @@
 import type { Worker } from 'node:worker_threads';
 import { expect } from 'chai';
 import { silentLogger } from '../../core/log.ts';
-import { KernelLinks, startKernelWorker } from '../../net/links.ts';
+import { KernelWorker, startKernelWorker } from '../../net/kernel-worker.ts';
+import { KernelLinks } from '../../net/links.ts';
 import type { MacvlanSpec } from '../../net/port.ts';
 import { need } from '../support/require.ts';
 import { TestNamespace } from './namespace.ts';
@@ -18,6 +19,7 @@ export const SPEC: MacvlanSpec = {
 /** Filled anew before each test. */
 export interface Bench {
   namespace: TestNamespace;
+  kernel: KernelWorker;
   links: KernelLinks;
   /** The thread that `links` runs at the moment. */
   worker?: Worker;
@@ -34,7 +36,7 @@ export function useKernelLinks(): Bench {
   beforeEach(() => {
     bench.namespace = new TestNamespace();
     bench.namespace.addUplink('up0', 'up1');
-    bench.links = new KernelLinks(
+    bench.kernel = new KernelWorker(
       { namespacePath: bench.namespace.path },
       {
         log: silentLogger,
@@ -44,10 +46,11 @@ export function useKernelLinks(): Bench {
         },
       },
     );
+    bench.links = new KernelLinks(bench.kernel);
   });
 
   afterEach(async () => {
-    await bench.links.close();
+    await bench.kernel.close();
     bench.namespace.remove();
   });
 

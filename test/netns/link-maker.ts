@@ -1,9 +1,10 @@
 /** A program for `links.test.ts`: makes macvlan links without end, until it is killed. */
 import { silentLogger } from '../../core/log.ts';
+import { KernelWorker } from '../../net/kernel-worker.ts';
 import { KernelLinks } from '../../net/links.ts';
 
 const [namespacePath = '', round = '0'] = process.argv.slice(2);
-const links = new KernelLinks({ namespacePath }, { log: silentLogger });
+const links = new KernelLinks(new KernelWorker({ namespacePath }, { log: silentLogger }));
 
 for (let i = 0; ; i++) {
   const digits = i.toString(16).padStart(4, '0');

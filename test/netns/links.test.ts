@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { InternalError, NotFound } from '../../core/errors.ts';
 import { silentLogger } from '../../core/log.ts';
+import { KernelWorker } from '../../net/kernel-worker.ts';
 import { KernelLinks } from '../../net/links.ts';
 import { failure, SPEC, useKernelLinks } from './kernel-links.ts';
 import { TestNamespace } from './namespace.ts';
@@ -207,20 +208,20 @@ describe('net/links', () => {
 
     it('finishes what was asked before close, and takes nothing afterwards', async () => {
       const added = bench.links.macvlanAdd(SPEC);
-      const closed = bench.links.close();
+      const closed = bench.kernel.close();
       expect(await failure(bench.links.linkList())).to.be.instanceOf(InternalError);
       await closed;
       expect(await added).to.include({ name: SPEC.name });
-      await bench.links.close();
+      await bench.kernel.close();
     });
 
     it('closes without ever having been used', async () => {
-      await new KernelLinks({}, { log: silentLogger }).close();
+      await new KernelWorker({}, { log: silentLogger }).close();
     });
 
     it('says so if its namespace does not exist', async () => {
-      const lost = new KernelLinks({ namespacePath: '/run/netns/lnt-none' }, { log: silentLogger });
-      const error = await failure(lost.linkList());
+      const lost = new KernelWorker({ namespacePath: '/run/netns/lnt-none' }, { log: silentLogger });
+      const error = await failure(new KernelLinks(lost).linkList());
       expect(error).to.be.instanceOf(NotFound);
       expect(error.message).to.include('"/run/netns/lnt-none" is no network namespace');
       await lost.close();

@@ -70,7 +70,6 @@ const net: NetPort = {
   linkList: async () => [],
   linkListIn: async () => undefined,
   probe: notPlayed,
-  close: async () => {},
 };
 
 function endpointOf(address: string): string {

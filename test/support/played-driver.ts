@@ -6,8 +6,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock } from '../../core/clock.ts';
 import { deadlineAfter } from '../../core/deadline.ts';
 import { KernelError } from '../../core/errors.ts';
-import { DEFAULT_MAC_PREFIX } from '../../ipam/address/mac.ts';
+import { DEFAULT_MAC_PREFIX } from '../../core/mac.ts';
 import type { AddressService, PoolSettings } from '../../ipam/address-service.ts';
+import { Attachments } from '../../links/attachments.ts';
+import { MacvlanMode } from '../../links/macvlan-mode.ts';
+import { Uplinks } from '../../links/uplinks.ts';
 import type { LinkInfo, MacvlanSpec, NetPort } from '../../net/port.ts';
 import { NetworkDriver } from '../../plugin/network-driver.ts';
 import type { Call, Records } from '../../plugin/ports.ts';
@@ -70,7 +73,6 @@ class PlayedNet implements NetPort {
   probe(): Promise<never> {
     return Promise.reject(new Error('not played'));
   }
-  async close(): Promise<void> {}
 }
 
 export function linkOf(name: string): LinkInfo {
@@ -107,7 +109,18 @@ export function playedDriver() {
   };
   const driver = new NetworkDriver(
     { driverName: 'lanius', defaultParent: 'eth0', macPrefix: DEFAULT_MAC_PREFIX, instance: 'i1' },
-    { addresses, net, networks, endpoints, holders, clock: systemClock, logger },
+    {
+      addresses,
+      net,
+      networks,
+      endpoints,
+      holders,
+      attachments: new Attachments({ net, modes: { macvlan: new MacvlanMode({ net }) } }),
+      uplinks: new Uplinks({ parts: [], networks }),
+      sandboxes: { joined: () => {}, program: async () => {}, left: () => {} },
+      clock: systemClock,
+      logger,
+    },
   );
   const call = (timeoutMs = 5000): Call => ({ deadline: deadlineAfter(timeoutMs, systemClock), logger });
   const createNetwork = (timeoutMs?: number, options: Record<string, string> = {}) =>

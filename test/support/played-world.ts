@@ -129,7 +129,6 @@ export class PlayedWorld {
       linkList: async () => [...this.links.values()],
       linkListIn: async () => undefined,
       probe: notPlayed,
-      close: async () => {},
     };
   }
 }

@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { systemClock } from '../../core/clock.ts';
 import { randomId } from '../../core/ids.ts';
 import { silentLogger } from '../../core/log.ts';
-import { DEFAULT_MAC_PREFIX } from '../../ipam/address/mac.ts';
+import { DEFAULT_MAC_PREFIX } from '../../core/mac.ts';
+import { composeLinks } from '../../daemon/compose-links.ts';
 import { Addresses } from '../../ipam/addresses.ts';
 import { Committer } from '../../ipam/commit/committer.ts';
 import { Session } from '../../ipam/commit/session.ts';
@@ -17,6 +18,7 @@ import { ClaimBook } from '../../ipam/pool/claim-book.ts';
 import type { ConfiguredPool } from '../../ipam/pool/configured-pools.ts';
 import { PoolBook } from '../../ipam/pool/pool-book.ts';
 import { Pools } from '../../ipam/pool/pools.ts';
+import { KernelWorker } from '../../net/kernel-worker.ts';
 import { KernelLinks } from '../../net/links.ts';
 import { IpamDriver } from '../../plugin/ipam-driver.ts';
 import { pluginMethods } from '../../plugin/methods.ts';
@@ -117,16 +119,26 @@ export class RealStack {
       { configuredPools, ...(defaultPool === undefined ? {} : { defaultPool }) },
       { leases, pools, book, claims: new ClaimBook({ pools, claims, clock, logger }), clock },
     );
-    const net = new KernelLinks({ namespacePath: this.namespace.path }, { log: logger });
+    const kernel = new KernelWorker({ namespacePath: this.namespace.path }, { log: logger });
+    const net = new KernelLinks(kernel);
     const network = new NetworkDriver(
       { driverName: 'lanius', defaultParent: PARENT, macPrefix: DEFAULT_MAC_PREFIX, instance },
-      { addresses, net, networks, endpoints, holders: { joined: () => {}, left: () => {} }, clock, logger },
+      {
+        addresses,
+        net,
+        networks,
+        endpoints,
+        holders: { joined: () => {}, left: () => {} },
+        ...composeLinks({ kernel, net, networks, endpoints, logger }),
+        clock,
+        logger,
+      },
     );
     const socket = await PluginSocket.open(pluginMethods(network, new IpamDriver({ addresses })));
     this.#parts = { socket, networks, endpoints, leases, claims };
     this.#ends.push(
       () => socket.close(),
-      () => net.close(),
+      () => kernel.close(),
       () => book.close(),
       () => session.stop(),
       async () => kv.close(),

@@ -10,6 +10,7 @@ const FLOORS: Readonly<Record<string, number>> = {
   net: 2,
   engine: 2,
   ipam: 3,
+  links: 3,
   throttle: 3,
   plugin: 4,
   daemon: 5,

@@ -5,8 +5,8 @@
  * Must not: keep state or look anything up.
  * Source: IEEE 802-2014 §8.2 (bit 0 of the first byte = group, bit 1 = locally administered).
  */
-import { InvalidRequest } from '../../core/errors.ts';
-import type { IpAddress } from '../../core/ip.ts';
+import { InvalidRequest } from './errors.ts';
+import type { IpAddress } from './ip.ts';
 
 /** The first two bytes of every MAC that we derive. */
 export interface MacPrefix {

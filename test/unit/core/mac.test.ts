@@ -3,9 +3,9 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { InvalidRequest } from '../../../core/errors.ts';
 import { parseIp } from '../../../core/ip.ts';
-import { DEFAULT_MAC_PREFIX, macOf, parseMac, parseMacPrefix } from '../../../ipam/address/mac.ts';
+import { DEFAULT_MAC_PREFIX, macOf, parseMac, parseMacPrefix } from '../../../core/mac.ts';
 
-describe('ipam/mac', () => {
+describe('core/mac', () => {
   it('is the prefix and the four bytes of an IPv4 address', () => {
     expect(macOf(DEFAULT_MAC_PREFIX, parseIp('10.0.0.7'))).to.equal('02:4c:0a:00:00:07');
     expect(macOf(parseMacPrefix('A6:FF'), parseIp('255.255.255.255'))).to.equal('a6:ff:ff:ff:ff:ff');
