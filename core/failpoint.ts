@@ -53,6 +53,32 @@ export const FAILPOINTS = {
     outcome:
       'The run goes on if the daemon is back soon; else it fails, and the engine sends ReleaseAddress. Reconciliation keeps a warm lease of an earlier process for its time of grace, then frees it; if a container has it, it is bound.',
   },
+  'quarantine.before-commit': {
+    passedBy: 'docker run, with `-o probe=arp`, where a stranger uses the address',
+    done: 'the lease, *pending*; somebody has answered on the wire',
+    notDone: 'the address is not set aside',
+    outcome:
+      'The run fails. Reconciliation frees the lease; the next container that gets the address asks again.',
+  },
+  'quarantine.after-commit': {
+    passedBy: 'docker run, with `-o probe=arp`, where a stranger uses the address',
+    done: 'the address is set aside in etcd, for an hour',
+    notDone: 'no other address was chosen',
+    outcome: 'The run fails; nothing else was made.',
+  },
+  'mac.before-commit': {
+    passedBy: 'docker run --mac-address',
+    done: 'the lease; CreateEndpoint found it held',
+    notDone: 'the other hosts do not know the MAC',
+    outcome: 'The run fails; the engine sends ReleaseAddress, which frees the lease.',
+  },
+  'mac.after-commit': {
+    passedBy: 'docker run --mac-address',
+    done: 'the lease says its MAC, and so does `macs/`',
+    notDone: "the endpoint's record",
+    outcome:
+      'The run fails; the engine sends ReleaseAddress, which ends the lease and what stands in `macs/`.',
+  },
   'endpoint.before-record': {
     passedBy: 'docker run',
     done: 'the lease; CreateEndpoint found it held',
@@ -79,6 +105,13 @@ export const FAILPOINTS = {
     outcome:
       "The run fails; DeleteEndpoint deletes the link, which bears the endpoint's mark. Otherwise reconciliation does.",
   },
+  'host-access.after-routes': {
+    passedBy: 'docker run, with `host_access`',
+    done: "the link, and the host's routes to the container",
+    notDone: "the engine has not heard the link's name",
+    outcome:
+      'The run fails; DeleteEndpoint deletes the link, and the routes go with the record of the endpoint. Otherwise reconciliation removes them.',
+  },
   'leave.after-undo': {
     passedBy: 'docker rm',
     done: "the holder's watch has ended, in memory",
@@ -91,6 +124,12 @@ export const FAILPOINTS = {
     notDone: 'the link is still there',
     outcome:
       'The removal succeeds; ReleaseAddress frees the lease, reconciliation deletes the link by its mark.',
+  },
+  'host-access.before-removal': {
+    passedBy: 'docker rm, with `host_access`',
+    done: 'the record is deleted',
+    notDone: "the link and the host's routes to the container are still there",
+    outcome: 'The removal succeeds; the next start removes the routes, reconciliation the link by its mark.',
   },
   'release.before-commit': {
     passedBy: 'docker rm',
@@ -163,6 +202,40 @@ export const FAILPOINTS = {
     outcome:
       'The creation fails and can be repeated at once. Reconciliation ends a reservation that no claim holds.',
   },
+  'network.after-uplink': {
+    passedBy: 'docker network create',
+    done: 'what the network stands on is made (VLAN sub-interface, bridge), marked as ours',
+    notDone: 'the claim is not tied to the network, and there is no record of it',
+    outcome:
+      'The creation fails and can be repeated at once. The next start removes what no network needs as soon as the engine answers.',
+  },
+  'bridge.after-add': {
+    passedBy: 'docker network create, with `mode=bridge`',
+    done: 'the bridge, without its uplink',
+    notDone: 'its uplink, addresses that are to move to it, the network',
+    outcome:
+      'The creation fails and can be repeated at once. The next start removes a bridge that no network needs.',
+  },
+  'adopt.after-record': {
+    passedBy: 'docker network create, with `adopt_address`',
+    done: 'the bridge; the addresses and routes of the parent are noted on disk',
+    notDone: 'none of them has moved',
+    outcome: 'The creation fails and can be repeated at once. The next start removes bridge and note.',
+  },
+  'adopt.after-move': {
+    passedBy: 'docker network create, with `adopt_address`',
+    done: 'the parent is a port of the bridge; the bridge has the addresses, and the routes go through it',
+    notDone: 'the parent has the addresses too',
+    outcome:
+      'The creation fails and can be repeated at once. The next start gives routes and addresses back to the parent, and removes the bridge.',
+  },
+  'adopt.after-delete': {
+    passedBy: 'docker network create, with `adopt_address`',
+    done: 'the addresses and routes are on the bridge, and only there',
+    notDone: 'the note on disk does not say that all is done; the network',
+    outcome:
+      'The creation fails and can be repeated at once. The next start gives routes and addresses back to the parent, and removes the bridge.',
+  },
   'network.before-record': {
     passedBy: 'docker network create',
     done: 'the claim is tied to the network',
@@ -176,6 +249,36 @@ export const FAILPOINTS = {
     notDone: 'the engine has not heard of success',
     outcome:
       'The creation fails and can be repeated at once; the engine releases gateway and pool. Reconciliation deletes the record.',
+  },
+  'network.before-uplink-removal': {
+    passedBy: 'docker network rm',
+    done: "the network's record is deleted",
+    notDone: 'what it stood on is still there, though no network needs it',
+    outcome: 'The removal succeeds; the next start removes what no network needs.',
+  },
+  'restore.before-move': {
+    passedBy: 'docker network rm, with `adopt_address`',
+    done: "the network's record is deleted",
+    notDone: 'the bridge still has the addresses and routes of the parent',
+    outcome: 'The removal succeeds; the next start gives them back and removes the bridge.',
+  },
+  'restore.after-move': {
+    passedBy: 'docker network rm, with `adopt_address`',
+    done: 'the parent is free of the bridge, has its addresses again, and the routes go through it',
+    notDone: 'the bridge has the addresses too',
+    outcome: 'The removal succeeds; the next start removes the bridge with them.',
+  },
+  'restore.after-delete': {
+    passedBy: 'docker network rm, with `adopt_address`',
+    done: 'all is on the parent again, and only there',
+    notDone: 'the bridge still stands, and the note on disk',
+    outcome: 'The removal succeeds; the next start removes both.',
+  },
+  'bridge.after-delete': {
+    passedBy: 'docker network rm, with `mode=bridge`',
+    done: 'the bridge is removed',
+    notDone: 'with `adopt_address`: the note on disk',
+    outcome: 'The removal succeeds; the next start removes the note.',
   },
   'gateway.before-unreserve': {
     passedBy: 'docker network rm',

@@ -4,7 +4,7 @@
  *
  * INVARIANTS
  * - Operations are executed one at a time; among those that wait, the higher priority goes first, and equal ones keep
- *   the order of the calls.
+ *   the order of the calls. Long ones look at what waits, and end early (net/waiting-requests.ts).
  * - A worker that dies takes the operation under way with it (its outcome is unknown; all of them are idempotent) and
  *   the next one starts a new worker. An idle worker does not keep the process alive.
  */
@@ -13,6 +13,7 @@ import PQueue from 'p-queue';
 import { InternalError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { KernelOperations, OperationName } from './operations.ts';
+import { WaitingRequests } from './waiting-requests.ts';
 import { unpackError, type WorkerOptions, type WorkerReply, type WorkerRequest } from './worker-protocol.ts';
 
 export interface KernelWorkerOptions {
@@ -41,6 +42,7 @@ interface PendingRequest {
 
 export class KernelWorker {
   readonly #options: WorkerOptions;
+  readonly #waiting = new WaitingRequests();
   readonly #log: Logger;
   readonly #startWorker: (options: WorkerOptions) => Worker;
   readonly #queue = new PQueue({ concurrency: 1 });
@@ -51,7 +53,9 @@ export class KernelWorker {
     options: KernelWorkerOptions,
     { log, startWorker = startKernelWorker }: KernelWorkerDependencies,
   ) {
-    this.#options = options.namespacePath === undefined ? {} : { namespacePath: options.namespacePath };
+    const { memory: waiting } = this.#waiting;
+    const { namespacePath } = options;
+    this.#options = namespacePath === undefined ? { waiting } : { namespacePath, waiting };
     this.#log = log.child({ component: 'net' });
     this.#startWorker = startWorker;
   }
@@ -64,8 +68,10 @@ export class KernelWorker {
   ): Promise<KernelOperations[O]['result']> {
     if (this.#closing !== undefined)
       throw new InternalError(`${operation} was asked after the kernel worker was closed`);
+    this.#waiting.add(priority);
     const result = await this.#queue.add(
       () => {
+        this.#waiting.remove(priority);
         this.#running ??= this.#start();
         return this.#running.request(operation, argument);
       },

@@ -20,10 +20,14 @@ export interface LinkInfo {
   readonly carrier: boolean;
   /** IFLA_LINK: index of the parent, if it is in the same namespace. */
   readonly parentIndex?: number;
+  /** IFLA_MASTER: index of the bridge (or bond …) that it is a port of. */
+  readonly masterIndex?: number;
   /** For kind `macvlan`. */
   readonly macvlanMode?: MacvlanMode;
   /** IFLA_VLAN_ID, for kind `vlan`. */
   readonly vlanId?: number;
+  /** For kind `vlan`: tagged by 802.1ad (a provider's outer tag) instead of 802.1Q. */
+  readonly serviceVlan?: true;
 }
 
 export interface MacvlanSpec {

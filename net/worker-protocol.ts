@@ -18,6 +18,8 @@ import type { OperationName } from './operations.ts';
 export interface WorkerOptions {
   /** The namespace that it enters for good before its first operation. */
   readonly namespacePath?: string;
+  /** Of WaitingRequests. */
+  readonly waiting: SharedArrayBuffer;
 }
 
 export type WorkerRequest =

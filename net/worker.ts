@@ -6,12 +6,26 @@
 import { stat } from 'node:fs/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { InternalError, NotFound } from '../core/errors.ts';
+import { arpProbeHandlers } from './arp-probe.ts';
+import { bridgeHandlers } from './bridge.ts';
+import { bridgeMoveHandlers } from './bridge-move.ts';
+import { ipvlanHandlers } from './ipvlan.ts';
+import { lostLinkHandlers } from './lost-link.ts';
 import { linkDelete, linkGet, linkList, macvlanAdd } from './macvlan.ts';
+import { neighbourHandlers } from './neighbour-operations.ts';
 import type { Handlers, KernelOperations, OperationName } from './operations.ts';
 import { probe } from './probe.ts';
+import { responderHandlers } from './responder-operations.ts';
 import { enterForGood, withSocketHere, withSocketIn } from './rtnetlink/namespace.ts';
+import { sandboxHandlers } from './sandbox-operations.ts';
+import { shimHandlers } from './shim.ts';
+import { hostRouteHandlers } from './shim-routes.ts';
+import { vethHandlers } from './veth.ts';
+import { vlanHandlers } from './vlan.ts';
+import { WaitingRequests } from './waiting-requests.ts';
 import { packError, type WorkerOptions, type WorkerReply, type WorkerRequest } from './worker-protocol.ts';
 
+const options = workerData as WorkerOptions;
 const handlers: Handlers<KernelOperations> = {
   macvlanAdd: (spec) => withSocketHere((socket) => macvlanAdd(socket, spec)),
   linkDelete: (name) => withSocketHere((socket) => linkDelete(socket, name)),
@@ -19,6 +33,18 @@ const handlers: Handlers<KernelOperations> = {
   linkList: () => withSocketHere((socket) => linkList(socket)),
   linkListIn: (namespacePath) => withSocketIn(namespacePath, (socket) => linkList(socket)),
   probe: () => probe(),
+  ...sandboxHandlers,
+  ...arpProbeHandlers,
+  ...neighbourHandlers(new WaitingRequests(options.waiting)),
+  ...ipvlanHandlers,
+  ...shimHandlers,
+  ...hostRouteHandlers,
+  ...responderHandlers,
+  ...vlanHandlers,
+  ...lostLinkHandlers,
+  ...bridgeHandlers,
+  ...bridgeMoveHandlers,
+  ...vethHandlers,
 };
 
 if (parentPort === null) throw new InternalError('net/worker is the entry of a worker thread');
@@ -28,7 +54,7 @@ const port = parentPort;
 // the namespace of the one that starts it: so it must happen before this thread ever leaves home.
 await stat('/');
 
-const homeFailure = enterHome(workerData as WorkerOptions);
+const homeFailure = enterHome(options);
 port.on('message', serve);
 
 function serve(request: WorkerRequest): void {

@@ -64,6 +64,7 @@ TABLE
   [ "$group" = --run ] || cat <<'TABLE'
 etcdctl etcd-client etcd
 strace strace strace
+clang clang-14,clang clang14,clang
 iperf3 iperf3 iperf3
 gcc gcc gcc
 cc libc6-dev glibc-devel
@@ -79,6 +80,7 @@ TABLE
 have() {
   case $1 in
     cc) [ -e /usr/include/stdio.h ] ;;
+    clang) command -v clang-14 clang >/dev/null ;;
     busybox) command -v busybox >/dev/null && ! ldd "$(command -v busybox)" >/dev/null 2>&1 ;;
     *) command -v "$1" >/dev/null ;;
   esac

@@ -13,8 +13,8 @@ names.set(constants.errno.EOPNOTSUPP, 'EOPNOTSUPP');
 // linux/errno.h: meant to stay inside the kernel, but some drivers let it out.
 names.set(524, 'ENOTSUPP');
 
-export const { EPERM, EACCES, EINTR, EAGAIN, EBUSY, EEXIST, ENODEV, EINVAL } = constants.errno;
-export const { EOPNOTSUPP, EADDRINUSE, EADDRNOTAVAIL, ENOBUFS, ENOSPC, EMSGSIZE } = constants.errno;
+export const { EPERM, EACCES, EINTR, EAGAIN, EBUSY, EEXIST, ENODEV, EINVAL, ENOENT } = constants.errno;
+export const { ENOMEM, EOPNOTSUPP, EADDRINUSE, EADDRNOTAVAIL, ENOBUFS, ENOSPC, EMSGSIZE } = constants.errno;
 
 const remedies = new Map<number, string>([
   [EPERM, 'the daemon needs the capability CAP_NET_ADMIN'],

@@ -37,6 +37,8 @@ export interface LinkAttributes {
   readonly kind: string;
   /** IFLA_INFO_DATA; see `macvlanData`, `vlanData`. */
   readonly kindData?: Buffer;
+  /** Descriptor of the namespace that it is made in; its parent is in the socket's. */
+  readonly namespaceFd?: number;
 }
 
 /**
@@ -49,6 +51,7 @@ export function linkCreate(link: LinkAttributes, operation: string): NetlinkRequ
   if (link.parentIndex !== undefined) attributes.push(attribute(uapi.IFLA_LINK, u32(link.parentIndex)));
   if (link.macAddress !== undefined) attributes.push(attribute(uapi.IFLA_ADDRESS, mac(link.macAddress)));
   if (link.mtuBytes !== undefined) attributes.push(attribute(uapi.IFLA_MTU, u32(link.mtuBytes)));
+  if (link.namespaceFd !== undefined) attributes.push(attribute(uapi.IFLA_NET_NS_FD, u32(link.namespaceFd)));
   attributes.push(linkInfo(link.kind, link.kindData));
   return {
     type: uapi.RTM_NEWLINK,
@@ -83,9 +86,45 @@ export function linkAliasSet(
   };
 }
 
+/** RTM_NEWLINK that sets a link up, by name, so that it can follow its creation in one batch. */
+export function linkUp(name: string, operation: string): NetlinkRequest {
+  const head = ifinfomsg();
+  head.writeUInt32LE(uapi.IFF_UP, 8);
+  head.writeUInt32LE(uapi.IFF_UP, 12);
+  const payload = Buffer.concat([head, attribute(uapi.IFLA_IFNAME, text(name))]);
+  return { type: uapi.RTM_NEWLINK, flags: 0, payload, operation };
+}
+
+/**
+ * RTM_NEWLINK that sets IFLA_AF_SPEC of one family of a link that stands, by name. A creation ignores it.
+ * @param family AF_INET, AF_INET6 @param attributes IFLA_INET_*, IFLA_INET6_*
+ */
+export function linkAfSpec(
+  name: string,
+  family: number,
+  attributes: readonly Buffer[],
+  operation: string,
+): NetlinkRequest {
+  const spec = nested(uapi.IFLA_AF_SPEC, nested(family, ...attributes));
+  const payload = Buffer.concat([ifinfomsg(), attribute(uapi.IFLA_IFNAME, text(name)), spec]);
+  return { type: uapi.RTM_NEWLINK, flags: 0, payload, operation };
+}
+
+/** RTM_NEWLINK that gives a link that is down another name. */
+export function linkRename(linkIndex: number, name: string, operation: string): NetlinkRequest {
+  const payload = Buffer.concat([ifinfomsg(linkIndex), attribute(uapi.IFLA_IFNAME, text(name))]);
+  return { type: uapi.RTM_NEWLINK, flags: 0, payload, operation };
+}
+
 /** RTM_DELLINK by index. The kernel holds the caller for some 20 ms (synchronize_rcu). */
 export function linkDelete(linkIndex: number, operation: string): NetlinkRequest {
   return { type: uapi.RTM_DELLINK, flags: 0, payload: ifinfomsg(linkIndex), operation };
+}
+
+/** RTM_DELLINK by name, so that it can follow a creation in one batch. */
+export function linkDeleteByName(name: string, operation: string): NetlinkRequest {
+  const payload = Buffer.concat([ifinfomsg(), attribute(uapi.IFLA_IFNAME, text(name))]);
+  return { type: uapi.RTM_DELLINK, flags: 0, payload, operation };
 }
 
 /** RTM_GETLINK of one link by name; ENODEV if there is none. */
@@ -103,6 +142,11 @@ export function linkDump(operation: string): NetlinkRequest {
 /** IFLA_INFO_DATA of kind `macvlan`. */
 export function macvlanData(mode: MacvlanMode): Buffer {
   return attribute(uapi.IFLA_MACVLAN_MODE, u32(MACVLAN_MODES[mode]));
+}
+
+/** IFLA_INFO_DATA of kind `ipvlan`, mode l2. */
+export function ipvlanData(): Buffer {
+  return attribute(uapi.IFLA_IPVLAN_MODE, u16(uapi.IPVLAN_MODE_L2));
 }
 
 /** IFLA_INFO_DATA of kind `vlan`. @param vlanId 1–4094 */
@@ -126,6 +170,7 @@ export function readLink(payload: Buffer): LinkInfo | undefined {
     ...present('macAddress', asMac(attributes.get(uapi.IFLA_ADDRESS))),
     ...present('alias', asText(attributes.get(uapi.IFLA_IFALIAS))),
     ...present('parentIndex', readParentIndex(attributes)),
+    ...present('masterIndex', asU32(attributes.get(uapi.IFLA_MASTER))),
     ...readLinkInfo(attributes.get(uapi.IFLA_LINKINFO)),
   };
 }
@@ -136,7 +181,9 @@ function readParentIndex(attributes: ReadonlyMap<number, Buffer>): number | unde
   return parentIndex === 0 ? undefined : parentIndex;
 }
 
-function readLinkInfo(value: Buffer | undefined): Pick<LinkInfo, 'kind' | 'macvlanMode' | 'vlanId'> {
+function readLinkInfo(
+  value: Buffer | undefined,
+): Pick<LinkInfo, 'kind' | 'macvlanMode' | 'vlanId' | 'serviceVlan'> {
   const info = attributeMap(value);
   const kind = asText(info.get(uapi.IFLA_INFO_KIND));
   const data = attributeMap(info.get(uapi.IFLA_INFO_DATA));
@@ -144,7 +191,13 @@ function readLinkInfo(value: Buffer | undefined): Pick<LinkInfo, 'kind' | 'macvl
     ...present('kind', kind),
     ...present('macvlanMode', kind === 'macvlan' ? readMode(data.get(uapi.IFLA_MACVLAN_MODE)) : undefined),
     ...present('vlanId', kind === 'vlan' ? asU16(data.get(uapi.IFLA_VLAN_ID)) : undefined),
+    ...present('serviceVlan', kind === 'vlan' && isServiceVlan(data) ? true : undefined),
   };
+}
+
+function isServiceVlan(data: ReadonlyMap<number, Buffer>): boolean {
+  const value = data.get(uapi.IFLA_VLAN_PROTOCOL);
+  return value !== undefined && value.length >= 2 && value.readUInt16BE(0) === uapi.ETH_P_8021AD;
 }
 
 function readMode(value: Buffer | undefined): MacvlanMode | undefined {

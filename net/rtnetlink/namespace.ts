@@ -28,11 +28,19 @@ export function withSocketIn<T>(
   namespacePath: string,
   use: (socket: RtnetlinkSocket) => Synchronous<T>,
 ): T | undefined {
+  const socket = openSocketIn(namespacePath);
+  return socket === undefined ? undefined : useAndClose(socket, use);
+}
+
+/**
+ * The same for what goes over several requests to the worker: the caller must close the socket, and soon, for it keeps
+ * the namespace alive.
+ */
+export function openSocketIn(namespacePath: string): RtnetlinkSocket | undefined {
   const fd = openNamespace(namespacePath);
   if (fd === undefined) return undefined;
-  let socket: RtnetlinkSocket;
   try {
-    socket = inWindow(
+    return inWindow(
       () => setns(fd, CLONE_NEWNET),
       () => new RtnetlinkSocket(),
     );
@@ -42,7 +50,6 @@ export function withSocketIn<T>(
   } finally {
     closeSync(fd);
   }
-  return useAndClose(socket, use);
 }
 
 /**
@@ -55,6 +62,32 @@ export function withSocketInFresh<T>(use: (socket: RtnetlinkSocket) => Synchrono
     () => new RtnetlinkSocket(),
   );
   return useAndClose(socket, use);
+}
+
+/**
+ * Runs a function in another namespace, for sockets that are not rtnetlink's: what it opens it must close.
+ * @returns undefined if the path is no network namespace (any more)
+ * @throws KernelError if entering is refused (CAP_SYS_ADMIN); what `act` throws
+ */
+export function actIn<T>(namespacePath: string, act: () => Synchronous<T>): { result: T } | undefined {
+  const fd = openNamespace(namespacePath);
+  if (fd === undefined) return undefined;
+  let inside = false;
+  try {
+    const result = inWindow(
+      () => setns(fd, CLONE_NEWNET),
+      () => {
+        inside = true;
+        return act();
+      },
+    );
+    return { result };
+  } catch (error) {
+    if (!inside && error instanceof KernelError && error.errno === EINVAL) return undefined;
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** The same in the thread's own namespace. */

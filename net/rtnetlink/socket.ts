@@ -8,21 +8,19 @@
  *
  * @see linux/netlink.h NLMSG_ERROR, NETLINK_EXT_ACK; Documentation/userspace-api/netlink/intro.rst
  */
-import type { KernelError } from '../../core/errors.ts';
-import { EINTR, EMSGSIZE, kernelError } from './errno.ts';
+import { KernelError } from '../../core/errors.ts';
+import { EAGAIN, EINTR, EMSGSIZE, ENOBUFS, kernelError } from './errno.ts';
 import { bind, close, recv, sendto, setsockopt, socket } from './libc.ts';
 import * as uapi from './uapi.ts';
-import {
-  asText,
-  attributeMap,
-  MESSAGE_HEADER_BYTES,
-  message,
-  type NetlinkMessage,
-  readMessages,
-} from './wire.ts';
+import { type Verdict, verdictOf } from './verdict.ts';
+import { align, MESSAGE_HEADER_BYTES, message, type NetlinkMessage, readMessages } from './wire.ts';
 
 /** Above the 32 KiB that the kernel puts into one datagram of a dump. */
 const RECEIVE_BUFFER_BYTES = 256 * 1024;
+/** All sockets of a thread share it: nothing of it is used after the next receive. */
+const receiveBuffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES);
+/** Room for a refusal of every message of one bulk; the kernel counts about 1 KiB for each. */
+const BULK_RECEIVE_BYTES = 4 * 1024 * 1024;
 const RECEIVE_TIMEOUT_SECONDS = 10;
 const DUMP_TRIES = 10;
 
@@ -36,9 +34,10 @@ export interface NetlinkRequest {
   readonly operation: string;
 }
 
-/** How the kernel ended one request. */
-interface Verdict {
-  /** 0 = done. */
+/** A message of a bulk that was refused. */
+export interface BulkRefusal {
+  /** Which, from 0; -1 if some refusals were lost (ENOBUFS). */
+  readonly index: number;
   readonly errno: number;
   readonly kernelText?: string;
 }
@@ -46,7 +45,6 @@ interface Verdict {
 export class RtnetlinkSocket {
   readonly #fd: number;
   readonly #kernelAddress = sockaddrNl();
-  readonly #buffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES);
   #sequence = 0;
 
   /** Opens a socket in the network namespace of the calling thread. @throws KernelError */
@@ -109,6 +107,71 @@ export class RtnetlinkSocket {
     );
   }
 
+  /**
+   * Hands messages to the kernel that the caller has encoded, in one system call. They are numbered from 1, and the
+   * last of them asks for an acknowledgement, no other does. Each is executed, even if one before it was refused.
+   * @param bytes the messages, one behind the other
+   * @throws KernelError if they were not taken at all
+   */
+  bulk(bytes: Buffer, count: number, operation: string): BulkRefusal[] {
+    setsockopt(this.#fd, uapi.SOL_SOCKET, uapi.SO_RCVBUFFORCE, int32(BULK_RECEIVE_BYTES));
+    sendto(this.#fd, bytes, this.#kernelAddress, operation);
+    const refusals: BulkRefusal[] = [];
+    let lost = false;
+    for (let acknowledged = false; !acknowledged; ) {
+      let answers = this.#receiveOr(ENOBUFS, operation);
+      if (answers === undefined) {
+        // More refusals than there was room for: the acknowledgement may be lost with some of them.
+        answers = this.#drain(operation);
+        lost = acknowledged = true;
+      }
+      for (const answer of answers) {
+        const index = answer.sequence - 1;
+        const verdict = verdictOf(answer);
+        if (verdict === undefined) continue;
+        if (verdict.errno !== 0) refusals.push({ index, ...verdict });
+        if (index === count - 1) acknowledged = true;
+      }
+    }
+    if (lost) refusals.push({ index: -1, errno: ENOBUFS });
+    return refusals;
+  }
+
+  /** Asks for a whole table; read it with `dumpNext`, and ask for nothing else before its end. */
+  dumpStart(request: NetlinkRequest): void {
+    const flags = request.flags | uapi.NLM_F_REQUEST | uapi.NLM_F_DUMP;
+    const bytes = message(request.type, flags, ++this.#sequence, request.payload);
+    sendto(this.#fd, bytes, this.#kernelAddress, request.operation);
+  }
+
+  /**
+   * Reads the next part of the table, of some hundred entries, in place.
+   * @param each is told where the payload of each message is in `bytes`, which are valid inside of it only
+   * @returns whether there is more; `interrupted` if the table changed in this part
+   * @throws KernelError
+   */
+  dumpNext(
+    request: NetlinkRequest,
+    each: (bytes: Buffer, at: number, end: number) => void,
+  ): { readonly more: boolean; readonly interrupted: boolean } {
+    const length = this.#receiveBytes(0, request.operation);
+    let interrupted = false;
+    for (let at = 0; at + MESSAGE_HEADER_BYTES <= length; ) {
+      const end = at + receiveBuffer.readUInt32LE(at);
+      if (end < at + MESSAGE_HEADER_BYTES || end > length) break;
+      if ((receiveBuffer.readUInt16LE(at + 6) & uapi.NLM_F_DUMP_INTR) !== 0) interrupted = true;
+      const type = receiveBuffer.readUInt16LE(at + 4);
+      if (type === uapi.NLMSG_DONE || type === uapi.NLMSG_ERROR) {
+        const [last] = readMessages(receiveBuffer.subarray(at, end));
+        throwIfRefused(refusal(request, last === undefined ? undefined : verdictOf(last)));
+        return { more: false, interrupted };
+      }
+      each(receiveBuffer, at + MESSAGE_HEADER_BYTES, end);
+      at = align(end);
+    }
+    return { more: true, interrupted };
+  }
+
   #talk(requests: readonly NetlinkRequest[], flags: number): Conversation {
     const first = this.#sequence + 1;
     this.#sequence += requests.length;
@@ -136,10 +199,34 @@ export class RtnetlinkSocket {
     return conversation;
   }
 
-  #receive(operation: string): NetlinkMessage[] {
-    const length = recv(this.#fd, this.#buffer, uapi.MSG_TRUNC, operation);
-    if (length > this.#buffer.length) throw kernelError(operation, EMSGSIZE, `answer of ${length} bytes`);
-    return readMessages(this.#buffer.subarray(0, length));
+  #receive(operation: string, flags = 0): NetlinkMessage[] {
+    return readMessages(receiveBuffer.subarray(0, this.#receiveBytes(flags, operation)));
+  }
+
+  #receiveBytes(flags: number, operation: string): number {
+    const length = recv(this.#fd, receiveBuffer, uapi.MSG_TRUNC | flags, operation);
+    if (length > receiveBuffer.length) throw kernelError(operation, EMSGSIZE, `answer of ${length} bytes`);
+    return length;
+  }
+
+  /** @returns undefined if it failed with this errno */
+  #receiveOr(errno: number, operation: string, flags = 0): NetlinkMessage[] | undefined {
+    try {
+      return this.#receive(operation, flags);
+    } catch (error) {
+      if (error instanceof KernelError && error.errno === errno) return undefined;
+      throw error;
+    }
+  }
+
+  /** What is left in the socket. */
+  #drain(operation: string): NetlinkMessage[] {
+    const answers: NetlinkMessage[] = [];
+    for (;;) {
+      const more = this.#receiveOr(EAGAIN, operation, uapi.MSG_DONTWAIT);
+      if (more === undefined) return answers;
+      for (const answer of more) answers.push({ ...answer, payload: Buffer.from(answer.payload) });
+    }
   }
 }
 
@@ -156,33 +243,6 @@ function throwIfRefused(error: KernelError | undefined): void {
 function refusal(request: NetlinkRequest, verdict: Verdict | undefined): KernelError | undefined {
   if (verdict === undefined || verdict.errno === 0) return undefined;
   return kernelError(request.operation, verdict.errno, verdict.kernelText);
-}
-
-/**
- * | NLMSG_ERROR | offset | size | field                                                        |
- * |-------------|-------:|-----:|--------------------------------------------------------------|
- * | nlmsgerr    |      0 |    4 | negative errno, 0 = acknowledged                             |
- * |             |      4 |   16 | header of the request, its payload behind unless NLM_F_CAPPED |
- * |             |      … |    … | NLMSGERR_ATTR_* if NLM_F_ACK_TLVS                            |
- *
- * NLMSG_DONE carries the negative errno in its first 4 bytes, too (kernels since 4.20 may fail a dump that way).
- * @returns undefined for a message that ends nothing
- */
-function verdictOf({ type, flags, payload }: NetlinkMessage): Verdict | undefined {
-  if (type !== uapi.NLMSG_ERROR && type !== uapi.NLMSG_DONE) return undefined;
-  const errno = payload.length >= 4 ? -payload.readInt32LE(0) : 0;
-  if ((flags & uapi.NLM_F_ACK_TLVS) === 0) return { errno };
-  const kernelText = asText(
-    attributeMap(acknowledgementAttributes(type, flags, payload)).get(uapi.NLMSGERR_ATTR_MSG),
-  );
-  return kernelText === undefined ? { errno } : { errno, kernelText };
-}
-
-function acknowledgementAttributes(type: number, flags: number, payload: Buffer): Buffer {
-  if (type === uapi.NLMSG_DONE) return payload.subarray(4);
-  const capped = (flags & uapi.NLM_F_CAPPED) !== 0 || payload.length < 8;
-  const requestBytes = capped ? MESSAGE_HEADER_BYTES : payload.readUInt32LE(4);
-  return payload.subarray(4 + ((requestBytes + 3) & ~3));
 }
 
 /** struct sockaddr_nl (linux/netlink.h): u16 family, u16 pad, u32 port (0 = the kernel), u32 groups. */

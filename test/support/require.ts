@@ -15,6 +15,7 @@ const probes = {
   lab: () => existsSync(labFile('roots/sid/.done')) || 'the lab (test/lab/bin/lab-setup)',
   uml: () =>
     existsSync(labFile('roots/trixie/usr/local/bin/linux.uml')) || 'user-mode Linux (test/lab/bin/uml-setup)',
+  clang: () => onPath('clang-14') || onPath('clang') || 'the compiler clang 14 (Debian: clang-14)',
   strace: () => onPath('strace') || 'the program strace',
 } as const;
 export type Capability = keyof typeof probes;

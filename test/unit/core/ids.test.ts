@@ -1,6 +1,17 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { endpointIdOfAlias, linkAliasOf, linkNameOf, randomId, shortId } from '../../../core/ids.ts';
+import {
+  BRIDGE_MARK,
+  endpointIdOfAlias,
+  isOurMark,
+  linkAliasOf,
+  linkNameOf,
+  randomId,
+  SHIM_MARK,
+  shimNameOf,
+  shortId,
+  VLAN_MARK,
+} from '../../../core/ids.ts';
 
 /** IFNAMSIZ − 1 and IFALIASZ − 1 of linux/if.h */
 const LONGEST_NAME = 15;
@@ -25,9 +36,23 @@ describe('core/ids', () => {
         expect(endpointIdOfAlias(linkAliasOf(id))).to.equal(id);
       }),
     );
-    for (const alias of ['', 'uplink', 'Lanius:x', ' lanius:x']) {
+    const id = 'a'.repeat(64);
+    const others = ['', 'uplink', 'Lanius:x', ' lanius:x', 'lanius:vlan', 'lanius:', `lanius:${id}a`];
+    for (const alias of [...others, `lanius:${id.toUpperCase()}`, `lanius:shim:${id}`]) {
       expect(endpointIdOfAlias(alias)).to.equal(undefined);
     }
+  });
+
+  it('tells our marks from those of others', () => {
+    for (const mark of [VLAN_MARK, BRIDGE_MARK, SHIM_MARK, linkAliasOf('a'.repeat(64))])
+      expect(isOurMark(mark)).to.equal(true);
+    for (const alias of ['', 'uplink', 'Lanius:vlan']) expect(isOurMark(alias)).to.equal(false);
+  });
+
+  it('names the shim of a parent, whatever its name, and another for another parent', () => {
+    for (const parent of ['eth0', 'eth0.4094', 'ä'.repeat(7)])
+      expect(shimNameOf(parent)).to.match(/^ls[0-9a-f]{12}$/);
+    expect(shimNameOf('eth0')).to.equal(shimNameOf('eth0')).and.not.equal(shimNameOf('eth1'));
   });
 
   it('shortens ids as docker does', () => {
