@@ -8,13 +8,16 @@ import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { checkoutFolder } from '../test/support/checkout.ts';
 import { allocBenchmark } from './alloc.ts';
+import { arpBenchmark } from './arp.ts';
 import type { Benchmark } from './benchmark.ts';
+import { neighBenchmark } from './neigh.ts';
 import { pluginBenchmark } from './plugin.ts';
 import { reconcileBenchmark } from './reconcile.ts';
 import { exitStatus, jsonLine, type Report, reportOf, sentenceOf } from './report.ts';
 import { record, writeBenchmarksDoc } from './results-folder.ts';
 import { runBenchmark } from './run.ts';
 import { scaleBenchmark } from './scale.ts';
+import { throughputBenchmark } from './throughput.ts';
 
 const benchmarks: readonly Benchmark[] = [
   runBenchmark,
@@ -22,6 +25,9 @@ const benchmarks: readonly Benchmark[] = [
   allocBenchmark,
   reconcileBenchmark,
   scaleBenchmark,
+  neighBenchmark,
+  arpBenchmark,
+  throughputBenchmark,
 ];
 
 const HELP = `npm run bench -- NAME [--quick] [--record] [--help]

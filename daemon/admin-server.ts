@@ -14,6 +14,7 @@ import {
   ADMIN_PATHS,
   type DoctorReport,
   type ErrorReply,
+  type LeakReport,
   leasesQuery,
   type NetworkInfo,
   reconcileRequest,
@@ -36,8 +37,9 @@ export interface AdminDependencies {
   readonly forgetting?: Forgetting;
   readonly store?: Omit<StoreRoutesDependencies, 'logger'>;
   readonly reconciler: Reconciling;
-  readonly networks: () => readonly NetworkInfo[];
+  readonly networks: () => Promise<readonly NetworkInfo[]> | readonly NetworkInfo[];
   readonly doctor: () => Promise<DoctorReport>;
+  readonly leaks?: () => Promise<LeakReport>;
   readonly logger: Logger;
 }
 
@@ -90,6 +92,8 @@ export function createAdminApp(deps: AdminDependencies): Express {
     ADMIN_PATHS.doctor,
     answer(() => deps.doctor()),
   );
+  const { leaks } = deps;
+  if (leaks !== undefined) app.get(ADMIN_PATHS.leaks, answer(leaks));
   app.get(
     ADMIN_PATHS.reconcile,
     answer(() => reconciler.last ?? null),

@@ -53,7 +53,7 @@ export function nodeAt(path: readonly PropertyKey[]): SchemaNode | undefined {
 }
 
 /**
- * The value that a flag or a variable means: numbers are read as numbers, lists as `a,b` or as JSON, maps as `a=1,b=2`
+ * The value that a flag or a variable means: numbers are read as numbers, true and false as such, lists as `a,b` or as JSON, maps as `a=1,b=2`
  * or as JSON, lists of objects as JSON.
  * @throws InvalidRequest that says what is expected
  */
@@ -62,6 +62,10 @@ export function readText(key: ConfigKey, text: string): unknown {
   if (type === 'integer' || type === 'number') {
     if (!/^-?\d+$/.test(text)) throw new InvalidRequest(`"${text}" is not a number`);
     return Number(text);
+  }
+  if (type === 'boolean') {
+    if (text !== 'true' && text !== 'false') throw new InvalidRequest(`"${text}" is neither true nor false`);
+    return text === 'true';
   }
   if (type === 'object') return text.startsWith('{') ? readJson(text) : readMap(text);
   if (type !== 'array') return text;

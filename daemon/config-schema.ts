@@ -111,6 +111,13 @@ const net = z.strictObject({
     .regex(/^[0-9a-f][26ae]:[0-9a-f]{2}$/, 'must be two bytes of a locally administered address, like 02:4c')
     .default('02:4c')
     .describe('First two bytes of every MAC address; the other four are the IPv4 address.'),
+  tuneNeighbourTable: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Raise the kernel's limits of learned neighbours (net.ipv4.neigh.default.gc_thresh1..3) at the start, for the " +
+        'whole host; they are never lowered. Without it, `lanius doctor` says when they are too low.',
+    ),
 });
 
 const pool = z

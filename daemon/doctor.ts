@@ -12,6 +12,7 @@ import type { NetPort } from '../net/port.ts';
 import type { DoctorCheck, DoctorReport, NetworkInfo } from '../plugin/wire/admin.ts';
 import type { KvPort } from '../store/kv.ts';
 import { checkKernel, checkParents, checkPrivileges } from './doctor-kernel.ts';
+import { checkEndpoints, checkUplinks, type LinkWorld } from './doctor-links.ts';
 import { checkReconciliation, checkSession, checkStateDir } from './doctor-self.ts';
 import { checkCompaction, checkEngine, checkPluginSocket, checkStore } from './doctor-services.ts';
 
@@ -32,7 +33,10 @@ export interface DoctorDependencies {
   readonly session: { readonly held: boolean };
   readonly reconciler: Pick<Reconciling, 'last'>;
   readonly networks: () => readonly NetworkInfo[];
+  readonly links: LinkWorld;
   readonly clock: Clock;
+  /** Checks of other parts, by their names. */
+  readonly more?: Readonly<Record<string, () => Promise<DoctorCheck[]>>>;
 }
 
 export class Doctor {
@@ -46,7 +50,7 @@ export class Doctor {
 
   /** Never rejects; takes a little longer than one check's limit at most. */
   async examine(): Promise<DoctorReport> {
-    const { net, engine, store, session, reconciler, networks, clock } = this.#deps;
+    const { net, engine, store, session, reconciler, networks, links, clock, more = {} } = this.#deps;
     const {
       pluginSocket,
       stateDir,
@@ -59,6 +63,8 @@ export class Doctor {
       this.#limited('kernel', async () => checkKernel(await features)),
       this.#limited('privileges', async () => checkPrivileges(await features)),
       this.#limited('parents', () => checkParents(networks(), net)),
+      this.#limited('uplinks', async () => checkUplinks(links)),
+      this.#limited('endpoints', () => checkEndpoints(links)),
       this.#limited('engine', () => checkEngine(engine, checkTimeoutMs)),
       this.#limited('etcd', () => checkStore(store, checkTimeoutMs)),
       this.#limited('etcd compaction', () => checkCompaction(store, storeKey, checkTimeoutMs / 2)),
@@ -68,6 +74,7 @@ export class Doctor {
         checkReconciliation(reconciler.last, clock.wall(), reconcileIntervalSeconds),
       ),
       this.#limited('state', () => checkStateDir(stateDir)),
+      ...Object.entries(more).map(([check, work]) => this.#limited(check, work)),
     ]);
     const found = checks.flat();
     return { ok: found.every(({ status }) => status !== 'fail'), checks: found };

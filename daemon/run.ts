@@ -12,6 +12,7 @@ import { configureServer } from '../plugin/server.ts';
 import { acquireStateLock } from '../store/state-lock.ts';
 import { compose, type Daemon } from './compose.ts';
 import type { Config } from './config-schema.ts';
+import { tuneNeighbourTable } from './doctor-neighbours.ts';
 import { identityOf } from './identity.ts';
 import { listenOn } from './listen.ts';
 import { JsonLogger } from './logger.ts';
@@ -26,6 +27,9 @@ export interface Start {
   /** The plugin's socket is in use, or was. */
   serving: boolean;
 }
+
+/** What the networks stand on takes longer than this to make: the rest is made while the daemon serves. */
+const UPLINKS_LIMIT_MS = 5000;
 
 /** Ends something. */
 type End = () => Promise<unknown>;
@@ -43,6 +47,11 @@ export async function run(config: Config, start: Start): Promise<void> {
     const daemon = compose(config, identity, logger, (reason) => reasons.because(reason));
     ends.push(...endsOf(daemon, config.limits.drainTimeoutMs));
     for (const records of Object.values(daemon.records)) await records.load();
+    if (config.net.tuneNeighbourTable) void tuneNeighbourTable(daemon.neighbourLimits, logger);
+    daemon.links.sandboxes.start();
+    daemon.links.events.start();
+    // Before the engine is answered: it restores containers as soon as it is.
+    await daemon.links.uplinkKeeper.start(UPLINKS_LIMIT_MS);
     await listen(daemon, config, start, ends);
     systemd.ready('serving');
     const { host, version, instance } = identity;
@@ -51,7 +60,10 @@ export async function run(config: Config, start: Start): Promise<void> {
     void daemon.net.linkList().catch(() => {});
     void openStore(daemon).catch((error: unknown) => reasons.because(toDriverError(error)));
     const following = daemon.engine.follow({
-      onConnected: () => daemon.reconciler.engineReturned(),
+      onConnected: () => {
+        daemon.reconciler.engineReturned();
+        daemon.links.uplinkKeeper.look();
+      },
       onDisconnected: () => daemon.reconciler.engineLost(),
       onEvent: () => {},
     });
@@ -90,9 +102,13 @@ function endsOf(daemon: Daemon, drainTimeoutMs: number): End[] {
   return [
     async () => daemon.embedded?.stop(),
     () => daemon.kernel.close(),
+    () => daemon.links.uplinkKeeper.close(),
+    async () => daemon.links.sandboxes.close(),
+    () => daemon.links.events.close(),
     async () => daemon.kv.close(),
     () => daemon.session.stop(),
     () => daemon.book.close(),
+    () => daemon.arp.close(),
     async () => {
       // A reconciliation under way fails at its next step, and keeps what it has not done.
       daemon.committer.close();
@@ -112,7 +128,9 @@ async function openStore(daemon: Daemon): Promise<void> {
   daemon.committer.pump();
   daemon.sweeper.start();
   await untilDone(() => daemon.book.load());
+  await untilDone(() => daemon.arp.macs.load());
   await untilDone(() => daemon.leases.load());
+  await daemon.arp.start();
 }
 
 function atMost(ms: number, work: Promise<unknown>): Promise<unknown> {

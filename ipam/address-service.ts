@@ -87,9 +87,16 @@ export interface AddressService {
   /**
    * Makes sure that this host holds the lease of an address that the engine says an endpoint has. From memory
    * in the ordinary case; if the lease is gone (freed while the engine was retrying) it is taken again.
+   * @param fixedMac the endpoint's MAC, if it is not the one that follows from the address: all hosts are told
    * @throws Conflict if somebody else has it, also if that is another endpoint of this host
    */
-  confirmLease(subnet: Cidr, address: IpAddress, endpointId: string, deadline: Deadline): Promise<void>;
+  confirmLease(
+    subnet: Cidr,
+    address: IpAddress,
+    endpointId: string,
+    deadline: Deadline,
+    fixedMac?: string,
+  ): Promise<void>;
   /** From memory; waits only while the pools have not been read yet. @throws StoreUnavailable within the deadline */
   poolSettings(subnet: Cidr, deadline: Deadline): Promise<PoolSettings>;
   /** Queues the holder to be written to the lease; returns at once, failures are logged and retried. */

@@ -56,12 +56,25 @@ export interface AddressesOptions {
   readonly loopWaitMs?: number;
 }
 
+/** What finds machines outside of Lanius that use an address. */
+export interface Strangers {
+  /** From memory. */
+  wanted(networkId: string | undefined, address: IpAddress): boolean;
+  /** @returns the MAC of who uses the address; undefined: nobody. Never throws */
+  stranger(networkId: string, address: IpAddress): Promise<string | undefined>;
+}
+
+/** Addresses that are tried after ones that strangers use: a machine that answers for every address must not take long. */
+const MOST_STRANGERS = 5;
+
 export interface AddressesDependencies {
   readonly leases: Leases;
   readonly pools: Pools;
   readonly book: PoolBook;
   readonly claims: ClaimBook;
   readonly clock: Clock;
+  /** Asks the wire who uses an address, for networks that want it. Absent: none does. */
+  readonly strangers?: Strangers;
   /** Absent: this host keeps no addresses in stock. */
   readonly warmStock?: Pick<WarmStock, 'take' | 'sparing'>;
 }
@@ -110,8 +123,14 @@ export class Addresses implements AddressService {
     const claim = await this.#deps.claims.find(poolId, deadline);
     const subnet = parseCidr(claim.subnet);
     if (address !== undefined) checkUsable(subnet, address);
-    const granted = await this.#grant(request, claim, deadline);
-    return { address: granted, prefixLength: subnet.prefixLength };
+    for (let found = 1; ; found += 1) {
+      const granted = await this.#grant(request, claim, deadline);
+      const mac = request.gateway ? undefined : await this.#strangerAt(claim, granted);
+      if (mac === undefined) return { address: granted, prefixLength: subnet.prefixLength };
+      const setAside = await this.#deps.leases.quarantine(subnet, granted, mac, deadline);
+      if (address !== undefined || !setAside || found >= MOST_STRANGERS)
+        throw strangerAt(granted, mac, setAside, found);
+    }
   }
 
   async releaseAddress(poolId: string, address: IpAddress, deadline: Deadline): Promise<void> {
@@ -135,8 +154,11 @@ export class Addresses implements AddressService {
     address: IpAddress,
     endpointId: string,
     deadline: Deadline,
+    fixedMac?: string,
   ): Promise<void> {
-    await this.#deps.leases.confirm(subnet, address, endpointId, deadline);
+    const { leases } = this.#deps;
+    await leases.confirm(subnet, address, endpointId, deadline);
+    await leases.setMac(subnet, address, fixedMac, deadline);
   }
 
   noteHolder(subnet: Cidr, address: IpAddress, holder: LeaseHolder): void {
@@ -206,6 +228,12 @@ export class Addresses implements AddressService {
     );
   }
 
+  async #strangerAt({ networkId }: ClaimRecord, address: IpAddress): Promise<string | undefined> {
+    const { strangers } = this.#deps;
+    if (networkId === undefined || strangers?.wanted(networkId, address) !== true) return undefined;
+    return strangers.stranger(networkId, address);
+  }
+
   /** It is reserved only as long as a network has it, and an operator may have named another since. */
   #refuseGateway(subnet: Cidr, address: IpAddress): void {
     const pool = this.#deps.book.get(subnet);
@@ -234,6 +262,17 @@ export class Addresses implements AddressService {
     const openedAt = this.#openedAt.get(poolId);
     return openedAt !== undefined && this.#deps.clock.now() - openedAt < (this.#options.openingMs ?? 30_000);
   }
+}
+
+function strangerAt(address: IpAddress, mac: string, setAside: boolean, found: number): Conflict {
+  const ip = formatIp(address);
+  const several = found > 1 ? `, and so were ${found - 1} before it` : '';
+  const remedy = setAside
+    ? `find that machine, or exclude its addresses from the pool; lanius ip unreserve ${ip} gives it free`
+    : `it stays reserved for its name: find that machine, or give the name another address (lanius ip unreserve ${ip})`;
+  return new Conflict(
+    `address ${ip} is in use by a machine outside of Lanius (MAC ${mac} answered for it)${several}: ${remedy}`,
+  );
 }
 
 function checkUsable(subnet: Cidr, address: IpAddress): void {

@@ -21,7 +21,7 @@ export interface LeaseInfo {
   readonly pool: string;
   readonly address: string;
   readonly state: 'pending' | 'bound' | 'warm' | 'reserved';
-  readonly role?: 'gateway' | 'aux' | 'operator' | 'sticky';
+  readonly role?: 'gateway' | 'aux' | 'operator' | 'sticky' | 'quarantine';
   /** Whose address it is, where it belongs to a name. */
   readonly name?: string;
   readonly host: string;
@@ -30,6 +30,8 @@ export interface LeaseInfo {
   readonly containerId?: string;
   readonly containerName?: string;
   readonly macAddress?: string;
+  /** Present if the MAC is not the one that follows from the address. */
+  readonly fixedMac?: string;
   /** ISO 8601. */
   readonly since: string;
 }

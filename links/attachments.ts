@@ -1,13 +1,16 @@
 /** The links of this host's endpoints: made by the mode of their network, and deleted by their mark. */
 import { Unsupported } from '../core/errors.ts';
-import { linkAliasOf, linkNameOf } from '../core/ids.ts';
+import { hostEndNameOf, linkAliasOf, linkNameOf } from '../core/ids.ts';
 import type { NetPort } from '../net/port.ts';
 import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
 import type { AttachMode, NetworkMode } from './attach-mode.ts';
+import type { HostAccess } from './host-access.ts';
 
 export interface AttachmentsDependencies {
   readonly net: Pick<NetPort, 'linkGet' | 'linkDelete'>;
   readonly modes: Readonly<Partial<Record<NetworkMode, AttachMode>>>;
+  /** The host's own way to its containers; absent: there is none. */
+  readonly hostAccess?: Pick<HostAccess, 'attach' | 'detached' | 'onLink'>;
 }
 
 export class Attachments {
@@ -25,8 +28,16 @@ export class Attachments {
   }
 
   /** Idempotent. @throws what AttachMode.attach throws */
-  attach(endpoint: EndpointRecord, network: NetworkRecord): Promise<void> {
-    return this.modeOf(network).attach(endpoint, network);
+  async attach(endpoint: EndpointRecord, network: NetworkRecord): Promise<void> {
+    await Promise.all([
+      this.modeOf(network).attach(endpoint, network),
+      this.#deps.hostAccess?.attach(endpoint, network),
+    ]);
+  }
+
+  /** Addresses (`10.0.0.5/32`) outside of the endpoint's subnet that are on its link all the same. */
+  onLink(endpoint: EndpointRecord, network: NetworkRecord): string[] {
+    return this.#deps.hostAccess?.onLink(endpoint, network) ?? [];
   }
 
   /**
@@ -35,9 +46,13 @@ export class Attachments {
    * @returns false if there was none
    */
   async detach(endpointId: string): Promise<boolean> {
-    const { net } = this.#deps;
-    const name = linkNameOf(endpointId);
-    const link = await net.linkGet(name);
-    return link?.alias === linkAliasOf(endpointId) ? await net.linkDelete(name) : false;
+    const { net, hostAccess } = this.#deps;
+    hostAccess?.detached();
+    // The host end of a veth pair: while the link itself is in a sandbox, only this one is here.
+    for (const name of [linkNameOf(endpointId), hostEndNameOf(endpointId)]) {
+      const link = await net.linkGet(name);
+      if (link?.alias === linkAliasOf(endpointId)) return await net.linkDelete(name);
+    }
+    return false;
   }
 }

@@ -15,18 +15,26 @@ export interface SandboxLink {
   readonly linkIndex: number;
 }
 
-/** Why a setting is applied: all of it is missing, or something may be. */
+/**
+ * Why a setting is applied. `arrived`: the link is new in the sandbox, everything is missing. `up`: it was down, which
+ * wipes neighbours. `neighbours-lost`: something happened that wipes neighbours, at least of that link. `check`: anything
+ * may be missing, likely nothing is.
+ */
 export type Occasion = 'arrived' | 'up' | 'neighbours-lost' | 'check';
 
 export interface SandboxSetting {
   /** For logs and doctor: `arp`. */
   readonly name: string;
+  /** Without it a container must not run: where the engine waits for us, its start fails. Else it is told and tried again. */
+  readonly required: boolean;
   /**
    * Puts the setting in force. Idempotent: writes only what is missing. A sandbox or link that is gone is no error.
+   * @param mended to be told what was missing or wrong, if anything was: `3 entries`; counted and logged where the
+   *   kernel itself has not wiped it
    * @returns what is in force, for people: `preload, 65534 entries`; undefined if the network wants nothing
    * @throws KernelError
    */
-  apply(link: SandboxLink, occasion: Occasion): Promise<string | undefined>;
+  apply(link: SandboxLink, occasion: Occasion, mended: (what: string) => void): Promise<string | undefined>;
 }
 
 /** What the driver tells of its endpoints. */
@@ -35,7 +43,7 @@ export interface Sandboxes {
   joined(endpoint: EndpointRecord): void;
   /**
    * The engine says that the link is in the sandbox (ProgramExternalConnectivity, engine 28 and later): returns when
-   * every setting is in force. Does nothing if the link is not there yet (older engines call before the move).
+   * every setting is in force or, if it is not required, could not be. Does nothing if the link is not there yet (older engines call before the move).
    * @throws KernelError, DeadlineExceeded
    */
   program(endpointId: string): Promise<void>;

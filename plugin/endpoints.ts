@@ -11,8 +11,8 @@
  * Source: moby libnetwork/docs/remote.md#create-endpoint, #delete-endpoint.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { within } from '../core/deadline.ts';
-import { Conflict, InvalidRequest } from '../core/errors.ts';
+import { type Deadline, within } from '../core/deadline.ts';
+import { Conflict, InvalidRequest, NotFound } from '../core/errors.ts';
 import { failpoint } from '../core/failpoint.ts';
 import { linkNameOf, shortId } from '../core/ids.ts';
 import { type Cidr, cidrHas, formatIp, parseCidr } from '../core/ip.ts';
@@ -49,7 +49,10 @@ export class Endpoints {
     const addresses = addressesOf(request, network);
     refusePublishing(request, addresses[0]);
     const pool = await this.#deps.addresses.poolSettings(addresses[0].subnet, deadline);
-    const record = this.#recordOf(request, addresses[0], pool.macPrefix ?? this.#options.macPrefix);
+    const prefix = pool.macPrefix ?? this.#options.macPrefix;
+    const shared = await this.#sharedMac(request, network, deadline);
+    const record = this.#recordOf(request, addresses[0], prefix, shared);
+    const planned = macOf(prefix, addresses[0].address);
     const standing = this.#deps.endpoints.get(request.EndpointID);
     if (standing !== undefined && !isSame(standing, record)) {
       throw new Conflict(
@@ -57,9 +60,10 @@ export class Endpoints {
       );
     }
     await Promise.all(
-      addresses.map(({ subnet, address }) =>
-        this.#deps.addresses.confirmLease(subnet, address, request.EndpointID, deadline),
-      ),
+      addresses.map(({ subnet, address }, index) => {
+        const fixed = index === 0 && record.macAddress !== planned ? record.macAddress : undefined;
+        return this.#deps.addresses.confirmLease(subnet, address, request.EndpointID, deadline, fixed);
+      }),
     );
     if (standing === undefined) await this.#remember(record, { deadline, logger });
     const { ownMac } = this.#deps.attachments.modeOf(network);
@@ -100,9 +104,37 @@ export class Endpoints {
     failpoint('endpoint.after-record');
   }
 
-  #recordOf(request: CreateEndpointRequest, first: PlacedAddress, prefix: MacPrefix): EndpointRecord {
+  /**
+   * The MAC of the parent, if the links of the network's mode have that.
+   * @throws InvalidRequest if another was asked for; NotFound
+   */
+  async #sharedMac(
+    request: CreateEndpointRequest,
+    network: NetworkRecord,
+    deadline: Deadline,
+  ): Promise<string | undefined> {
+    const { attachments, net } = this.#deps;
+    if (attachments.modeOf(network).ownMac) return undefined;
+    if (isSet(request.Interface?.MacAddress)) {
+      throw new InvalidRequest(
+        `--mac-address ${request.Interface.MacAddress}: a container on a network with mode=${network.mode} has the MAC of the parent ${network.parent}: leave it out, or use mode=macvlan`,
+      );
+    }
+    const { parent } = network;
+    const link = await within(net.linkGet(parent), deadline, `looking up the link ${parent}`);
+    if (link?.macAddress !== undefined) return link.macAddress;
+    throw new NotFound(`parent link ${parent} does not exist on this host: create it, or remove the network`);
+  }
+
+  #recordOf(
+    request: CreateEndpointRequest,
+    first: PlacedAddress,
+    prefix: MacPrefix,
+    shared: string | undefined,
+  ): EndpointRecord {
     const given = request.Interface;
-    const macAddress = isSet(given?.MacAddress) ? parseMac(given.MacAddress) : macOf(prefix, first.address);
+    const own = isSet(given?.MacAddress) ? parseMac(given.MacAddress) : macOf(prefix, first.address);
+    const macAddress = shared ?? own;
     return {
       v: 1,
       endpointId: request.EndpointID,

@@ -56,6 +56,7 @@ export class Joins {
     return {
       InterfaceName: { SrcName: joined.linkName, DstPrefix: 'eth' },
       ...gatewaysOf(network, joined),
+      ...staticRoutesOf(this.#deps.attachments.onLink(joined, network)),
       DisableGatewayService: true,
     };
   }
@@ -126,6 +127,12 @@ function gatewaysOf(
     ...(ipv4 === undefined ? {} : { Gateway: ipv4 }),
     ...(ipv6 === undefined ? {} : { GatewayIPv6: ipv6 }),
   };
+}
+
+/** @see moby libnetwork/types/types.go, 1 = CONNECTED: on the link itself */
+function staticRoutesOf(destinations: readonly string[]): Pick<JoinReply, 'StaticRoutes'> {
+  if (destinations.length === 0) return {};
+  return { StaticRoutes: destinations.map((Destination) => ({ Destination, RouteType: 1 })) };
 }
 
 function gatewayOf(network: NetworkRecord, interfaceText: string | undefined): string | undefined {

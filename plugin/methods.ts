@@ -64,8 +64,11 @@ function networkMethods(driver: NetworkDriver): [string, PluginMethod][] {
     DeleteEndpoint: method(wire.endpointRequest, (request, call) => driver.deleteEndpoint(request, call)),
     Join: method(wire.joinRequest, (request, call) => driver.join(request, call), { waitsForKernel: true }),
     Leave: method(wire.endpointRequest, (request) => driver.leave(request)),
-    ProgramExternalConnectivity: method(wire.programRequest, (request, call) =>
-      driver.programExternalConnectivity(request, call),
+    // Settings in the sandbox wait for the kernel as the link does.
+    ProgramExternalConnectivity: method(
+      wire.programRequest,
+      (request, call) => driver.programExternalConnectivity(request, call),
+      { waitsForKernel: true },
     ),
     RevokeExternalConnectivity: method(wire.endpointRequest, () => driver.revokeExternalConnectivity()),
     DiscoverNew: method(wire.discoverRequest, () => driver.discoverNew(), { emptyBody: true }),

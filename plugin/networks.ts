@@ -2,7 +2,7 @@
  * CreateNetwork and DeleteNetwork: what a network means on this host, remembered for ever, because the engine never
  * tells it again (not at its restart, not at ours).
  *
- * Must not: make links (the parent must stand already), or ask the Engine API (the network is not listed yet).
+ * Must not: make links itself (links/uplinks.ts does), or ask the Engine API (the network is not listed yet).
  * Source: moby libnetwork/docs/remote.md#create-network; linux drivers/net/macvlan.c macvlan_common_newlink()
  * (MTU at most that of the lower link); RFC 8200 §5 (1280 bytes).
  */
@@ -15,7 +15,7 @@ import { cidrHas, formatCidr, formatIp } from '../core/ip.ts';
 import type { NetworkAttachment } from '../ipam/address-service.ts';
 import type { NetworkRecord } from '../store/host-records.ts';
 import { type NetworkOptions, parseNetworkOptions } from './options.ts';
-import { checkParent, parentNameOf } from './parent.ts';
+import { checkParent, type Place, placeOf, vlanOf } from './parent.ts';
 import {
   ADDRESS_SPACE,
   type Call,
@@ -35,17 +35,17 @@ export class Networks {
   }
 
   /**
-   * Ties the pool claims to the network, then remembers it. In this order, because after a failure the engine
-   * releases the pools, but sends no DeleteNetwork.
-   * @throws InvalidRequest, Unsupported, NotFound (parent), Conflict (same id, other parameters)
+   * Makes what the network stands on, ties the pool claims to the network, then remembers it. In this order, because
+   * after a failure the engine releases the pools, but sends no DeleteNetwork.
+   * @throws InvalidRequest, Unsupported, NotFound (parent), Conflict (same id, other parameters; link name taken)
    */
   async create(request: CreateNetworkRequest, { deadline, logger }: Call): Promise<void> {
     const given = parseNetworkOptions(genericOf(request));
     const attachment = this.#attachmentOf(request);
     const options = await this.#withPools(given, attachment, deadline);
-    const record = this.#recordOf(request, options, attachment);
-    const { networks, addresses, uplinks } = this.#deps;
-    const standing = networks.get(request.NetworkID);
+    const place = await placeOf(this.#deps.net, options, this.#options.defaultParent, deadline);
+    const record = this.#recordOf(request, options, place, attachment);
+    const standing = this.#deps.networks.get(request.NetworkID);
     if (standing !== undefined) {
       if (isDeepStrictEqual({ ...standing, createdAt: 0 }, { ...record, createdAt: 0 })) return;
       throw new Conflict(
@@ -53,8 +53,19 @@ export class Networks {
       );
     }
     const families = attachment.subnets.map(({ subnet }) => subnet.family);
-    await checkParent(this.#deps.net, record, options.vlan, families.includes(6), deadline, logger);
-    await uplinks.prepare(record);
+    await checkParent(this.#deps.net, record, families.includes(6), deadline, logger);
+    await this.#deps.uplinks.under(record, () => this.#remember(record, attachment, { deadline, logger }));
+    failpoint('network.after-record');
+  }
+
+  async #remember(
+    record: NetworkRecord,
+    attachment: NetworkAttachment,
+    { deadline, logger }: Call,
+  ): Promise<void> {
+    const { networks, addresses } = this.#deps;
+    failpoint('network.after-uplink');
+    inTime(deadline, 'CreateNetwork');
     await addresses.attachNetwork(attachment);
     failpoint('network.before-record');
     await undoing(logger, async (undo) => {
@@ -63,21 +74,14 @@ export class Networks {
       inTime(deadline, 'CreateNetwork');
       undo.commit();
     });
-    failpoint('network.after-record');
   }
 
-  /** Forgets the network; one that is not known is forgotten already. */
-  async delete(networkId: string, { deadline, logger }: Call): Promise<void> {
+  /** Forgets the network; one that is not known is forgotten already. What it stood on goes behind the reply. */
+  async delete(networkId: string, { deadline }: Call): Promise<void> {
     const { networks, uplinks } = this.#deps;
     await within(networks.delete(networkId), deadline, 'deleting the network record');
-    uplinks.settle().catch((err: unknown) => {
-      logger.error(
-        'an uplink that no network needs any more could not be removed; reconciliation tries again',
-        {
-          err,
-        },
-      );
-    });
+    failpoint('network.before-uplink-removal');
+    void uplinks.left(networkId);
   }
 
   /** A pool that is in a VLAN says in which, and every network on it must be in that one. */
@@ -94,30 +98,30 @@ export class Networks {
       vlan = pool.vlan;
     }
     if (vlan === undefined || options.vlan !== undefined) return options;
-    return (await this.#isVlan(options.parent ?? this.#options.defaultParent, vlan, deadline))
-      ? options
-      : { ...options, vlan };
-  }
-
-  /** The parent that was named is the VLAN's sub-interface already, whatever it is called. */
-  async #isVlan(parent: string | undefined, vlan: number, deadline: Deadline): Promise<boolean> {
-    if (parent === undefined) return false;
-    const link = await within(this.#deps.net.linkGet(parent), deadline, `looking up the link ${parent}`);
-    return link?.kind === 'vlan' && link.vlanId === vlan;
+    const parent = options.parent ?? this.#options.defaultParent;
+    if (parent === undefined) return options;
+    // The parent that was named may be the VLAN's sub-interface already, whatever it is called.
+    const vlanOfParent = await vlanOf(this.#deps.net, parent, deadline);
+    if (vlanOfParent === undefined) return { ...options, vlan };
+    if (vlanOfParent === vlan) return options;
+    throw new Conflict(
+      `the pool of the network is in VLAN ${vlan}, but parent ${parent} is VLAN ${vlanOfParent}: give the link below it as -o parent=, or choose another pool`,
+    );
   }
 
   #recordOf(
     request: CreateNetworkRequest,
     options: NetworkOptions,
+    { parent, vlan }: Place,
     attachment: NetworkAttachment,
   ): NetworkRecord {
-    const parent = parentNameOf(options, this.#options.defaultParent);
     return {
       v: 1,
       networkId: request.NetworkID,
       parent,
       mode: options.mode ?? 'macvlan',
       macvlanMode: options.macvlan_mode ?? 'bridge',
+      ...(vlan === undefined ? {} : { vlan }),
       ...(options.bridge === undefined ? {} : { bridge: options.bridge }),
       ...(options.adopt_address === true ? { adoptAddress: true } : {}),
       ...(options.host_access === true ? { hostAccess: true } : {}),

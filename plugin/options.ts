@@ -21,6 +21,8 @@ interface OptionSpec<T> {
 type Table = Readonly<Record<string, OptionSpec<unknown>>>;
 type Parsed<T extends Table> = { readonly [K in keyof T]?: ReturnType<T[K]['parse']> };
 
+/** 0 and 4095 are reserved. */
+export const LAST_VLAN = 4094;
 const MACVLAN_MODES: readonly MacvlanMode[] = ['bridge', 'private', 'vepa', 'passthru'];
 
 /** `docker network create -o key=value` */
@@ -72,10 +74,11 @@ export const NETWORK_OPTIONS = {
     parse: (text) => integer('mtu', text, 68, 65_535),
   },
   parent: {
-    values: 'name of a link of this host',
+    values: 'name of a link of this host, or LINK.VLAN',
     default: 'the configured parent',
-    explanation: 'The link through which the containers reach the segment, for example eth0 or eth0.100.',
-    parse: (text) => linkName('parent', text),
+    explanation:
+      'The link through which the containers reach the segment, for example eth0; or eth0.100 for VLAN 100 of eth0, made if it does not exist.',
+    parse: parentName,
   },
   probe: {
     values: 'arp',
@@ -95,8 +98,8 @@ export const NETWORK_OPTIONS = {
     values: '1 to 4094',
     default: 'that of the pool, else none',
     explanation:
-      'Use the VLAN sub-interface PARENT.VLAN instead of the parent itself; made if it does not exist.',
-    parse: (text) => integer('vlan', text, 1, 4094),
+      'Use this VLAN of the parent instead of the parent itself: its sub-interface PARENT.VLAN, made if it does not exist.',
+    parse: (text) => integer('vlan', text, 1, LAST_VLAN),
   },
 } as const satisfies Table;
 export type NetworkOptions = Parsed<typeof NETWORK_OPTIONS>;
@@ -227,6 +230,12 @@ function integer(key: string, text: string, least: number, most: number): number
 function poolName(key: string, what: string, text: string): string {
   if (/^[0-9a-zA-Z][0-9a-zA-Z._-]{0,62}$/.test(text)) return text;
   throw new InvalidRequest(`option ${key}: ${quoted(text)} is not the name of ${what}`);
+}
+
+/** A link, or LINK.VLAN, which may be longer than a name (core/ids.ts vlanLinkNameOf shortens it). */
+function parentName(text: string): string {
+  if (/^[^\s/:\0]{1,15}\.\d{1,4}$/u.test(text)) return text;
+  return linkName('parent', text);
 }
 
 /** As the kernel's dev_valid_name(): at most 15 characters (IFNAMSIZ − 1), no slash, colon or white space. */

@@ -1,7 +1,8 @@
 #!/bin/bash
 # test.sh [--layer NAME]... [--grep TEXT] [--no-setup]   every test there is, as CI runs it: installs what they need, builds, checks
-# the style, then runs the layers unit, contract, integration, netns, race, e2e, outage and quickstart. A layer's failure
-# stops no other one. The outage takes ten minutes and hardly any work, so it runs beside the others, in a lab of its own.
+# the style, then runs the layers unit, contract, integration, netns, race, e2e, outage, uml and quickstart. A layer's failure
+# stops no other one. The outage takes ten minutes and hardly any work, and user-mode Linux is slow, so these two run beside
+# the others, each in a lab of its own.
 #
 #   --layer NAME   only this layer (may be repeated)
 #   --grep TEXT    only tests whose title contains TEXT
@@ -27,7 +28,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-[ ${#layers[@]} -gt 0 ] || layers=(unit contract integration netns outage race e2e quickstart)
+[ ${#layers[@]} -gt 0 ] || layers=(unit contract integration netns outage uml race e2e quickstart)
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -77,30 +78,32 @@ run_layer() {
   note failed "layer $1" "status $status: $(grep -v '^[[:space:]]*$' "$said" | tail -n 5)"
 }
 
-# begin_outage: starts the layer beside the others; what it says and counts is kept for end_outage
-begin_outage() {
-  LANIUS_TALLY=$work/tally-outage
+# begin_beside LAYER PREFIX: runs the layer beside the others; what it says and counts is kept for end_beside
+begin_beside() {
+  LANIUS_TALLY=$work/tally-$1
   : >"$LANIUS_TALLY"
-  export LANIUS_LAB_PREFIX=lno-
-  run_layer outage >"$work/outage"
+  export LANIUS_LAB_PREFIX=$2
+  run_layer "$1" >"$work/said-$1"
 }
 
-end_outage() {
-  wait "$outage"
-  outage=''
-  echo '== outage'
-  cat "$work/outage"
-  cat "$work/tally-outage" >>"$LANIUS_TALLY"
+# end_beside LAYER PID
+end_beside() {
+  wait "$2"
+  echo "== $1"
+  cat "$work/said-$1"
+  cat "$work/tally-$1" >>"$LANIUS_TALLY"
 }
 
 # limit LAYER: seconds that it may take
 limit() {
   case $1 in
     unit) echo 120 ;;
-    contract | netns) echo 240 ;;
+    contract) echo 240 ;;
+    netns) echo 400 ;;
     integration) echo 300 ;;
     race) echo 600 ;;
     outage) echo 1200 ;;
+    uml) echo 900 ;;
     e2e) echo 1500 ;;
     *) echo 300 ;;
   esac
@@ -134,21 +137,22 @@ if [ -n "$setup" ]; then
 fi
 : >"$LANIUS_TALLY"
 if [ -n "$setup" ]; then
-  case " ${layers[*]} " in *\ e2e\ * | *\ outage\ *) step lab-setup test/lab/bin/lab-setup ;; esac
+  case " ${layers[*]} " in *\ e2e\ * | *\ outage\ * | *\ uml\ *) step lab-setup test/lab/bin/lab-setup ;; esac
 fi
 rm -rf dist # tests whose source is gone must not run
 # a type error does not keep the compiler from writing what it understood
 step build npm run --silent build || [ -d dist/test ] || finish
 step lint npm run --silent lint
-outage=''
+declare -A beside=()
 for layer in "${layers[@]}"; do
-  if [ "$layer" = outage ]; then
-    begin_outage &
-    outage=$!
-    continue
-  fi
-  echo "== $layer"
-  if [ "$layer" = quickstart ]; then run_quickstart; else run_layer "$layer"; fi
+  case $layer in
+    outage | uml)
+      begin_beside "$layer" "ln${layer:0:1}-" &
+      beside[$layer]=$!
+      ;;
+    quickstart) echo '== quickstart' && run_quickstart ;;
+    *) echo "== $layer" && run_layer "$layer" ;;
+  esac
 done
-[ -z "$outage" ] || end_outage
+for layer in "${!beside[@]}"; do end_beside "$layer" "${beside[$layer]}"; done
 finish

@@ -85,6 +85,53 @@ export const releaseRecordSchema = z.object({
 });
 export type ReleaseRecord = z.infer<typeof releaseRecordSchema>;
 
+const rawAttributeSchema = z.object({ type: z.number().int(), hex: z.string() });
+const familySchema = z.union([z.literal(4), z.literal(6)]);
+const addressEntrySchema = z.object({
+  family: familySchema,
+  linkIndex: z.number().int(),
+  address: z.string(),
+  prefixLength: z.number().int(),
+  scope: z.number().int(),
+  flags: z.number().int(),
+  label: z.string().optional(),
+  validSeconds: z.number().int().optional(),
+  attributes: z.array(rawAttributeSchema),
+});
+const routeEntrySchema = z.object({
+  family: familySchema,
+  destination: z.string().optional(),
+  prefixLength: z.number().int(),
+  linkIndex: z.number().int().optional(),
+  gateway: z.string().optional(),
+  table: z.number().int(),
+  protocol: z.number().int(),
+  scope: z.number().int(),
+  type: z.number().int(),
+  tos: z.number().int(),
+  flags: z.number().int(),
+  sourcePrefixLength: z.number().int(),
+  shared: z.boolean(),
+  attributes: z.array(rawAttributeSchema),
+});
+
+/**
+ * The addresses of a link that were moved to its bridge, or are about to be, to be put back exactly. Written before the
+ * first of them moves. Record id = name of the bridge.
+ */
+export const adoptionRecordSchema = z.object({
+  v: z.literal(1),
+  bridge: z.string(),
+  uplink: z.string(),
+  /** The kernel forgets all of it with the boot; then the record says nothing any more. */
+  bootId: z.string(),
+  addresses: z.array(addressEntrySchema),
+  routes: z.array(routeEntrySchema),
+  /** False: some may not have moved yet. */
+  done: z.boolean(),
+});
+export type AdoptionRecord = z.infer<typeof adoptionRecordSchema>;
+
 /**
  * Folder, shape and lifetime of each kind, for RecordStore. An endpoint does not outlive the boot: a power cut ends
  * its container and its link, and the engine then asks for its removal only; so its record need not be synced, and
@@ -94,5 +141,6 @@ export const RECORD_KINDS = {
   networks: { kind: 'networks', schema: networkRecordSchema, survives: 'power cut' },
   endpoints: { kind: 'endpoints', schema: endpointRecordSchema, survives: 'kill' },
   claims: { kind: 'claims', schema: claimRecordSchema, survives: 'power cut' },
+  adoptions: { kind: 'adoptions', schema: adoptionRecordSchema, survives: 'power cut' },
   releases: { kind: 'releases', schema: releaseRecordSchema, survives: 'power cut' },
 } as const;

@@ -8,6 +8,8 @@
  *   <prefix>names/<pool>/<name>                which address a sticky name or a reservation has
  *   <prefix>cooling/<pool>/<address>           a released address rests (TTL); a wish, no lock
  *   <prefix>holds/<pool>/<address>/<host>      a host's networks need that gateway or aux address
+ *   <prefix>macs/<pool>/<address>              its MAC is not the one that follows from the address
+ *   <prefix>stations/<host>                    that host's own addresses on the segments of its networks
  *   <prefix>hosts/<host>                       who this host is, for ever
  *   <prefix>by-host/<host>/<pool>/<address>    the host's leases again, so that a start reads one range
  *   <prefix>sessions/<host>                    the living daemon (TTL); its mod revision is the fence
@@ -54,6 +56,14 @@ export interface Layout {
   coolings(subnet: Cidr): string;
   cooling(subnet: Cidr, address: IpAddress): string;
   hold(subnet: Cidr, address: IpAddress, host: string): string;
+  /** Of all pools. */
+  readonly allHolds: string;
+  readonly stations: string;
+  station(host: string): string;
+  /** Of all pools. */
+  readonly allMacs: string;
+  macs(subnet: Cidr): string;
+  mac(subnet: Cidr, address: IpAddress): string;
   holdsOfPool(subnet: Cidr): string;
   /** Address of a hold key. @throws InvalidRequest for any other key */
   addressOfHold(key: string): IpAddress;
@@ -65,7 +75,7 @@ export interface Layout {
   readonly sweeper: string;
   byHost(host: string): string;
   byHostLease(host: string, subnet: Cidr, address: IpAddress): string;
-  /** Pool and address of a lease, cooling or by-host key. @throws InvalidRequest for any other key */
+  /** Pool and address of a lease, cooling, mac or by-host key. @throws InvalidRequest for any other key */
   addressOf(key: string): { readonly subnet: Cidr; readonly address: IpAddress };
 }
 
@@ -88,6 +98,12 @@ export function layoutOf(prefix: string): Layout {
     coolings: (subnet) => at('cooling', poolKeyOf(subnet), ''),
     cooling: (subnet, address) => at('cooling', poolKeyOf(subnet), ipToHex(address)),
     hold: (subnet, address, host) => at('holds', poolKeyOf(subnet), ipToHex(address), host),
+    allHolds: at('holds/'),
+    stations: at('stations/'),
+    station: (host) => at('stations', host),
+    allMacs: at('macs/'),
+    macs: (subnet) => at('macs', poolKeyOf(subnet), ''),
+    mac: (subnet, address) => at('macs', poolKeyOf(subnet), ipToHex(address)),
     holdsOfPool: (subnet) => at('holds', poolKeyOf(subnet), ''),
     addressOfHold: (key) => ipFromHex(key.split('/').at(-2) ?? ''),
     host: (host) => at('hosts', host),

@@ -69,12 +69,12 @@ export const leaseSchema = z.object({
   state: z.enum(['pending', 'bound', 'warm', 'reserved']),
   /**
    * gateway, aux: for networks. operator, sticky: the address belongs to `name`; also on a lease that is in use, and
-   * then it becomes reserved again with its release.
+   * then it becomes reserved again with its release. quarantine: a stranger on the wire uses it, with `macAddress`.
    */
-  role: z.enum(['gateway', 'aux', 'operator', 'sticky']).optional(),
+  role: z.enum(['gateway', 'aux', 'operator', 'sticky', 'quarantine']).optional(),
   /** Container name, or an operator's key. */
   name: z.string().optional(),
-  /** sticky: how long it stays reserved after its release (a TTL of etcd); absent: for ever. */
+  /** sticky: how long it stays reserved after its release (a TTL of etcd); absent: for ever. quarantine: how long at all. */
   keepSeconds: z.number().int().optional(),
   /** The host that holds it; for reserved addresses the last that had it, or the first that asked. */
   host: z.string(),
@@ -87,8 +87,22 @@ export const leaseSchema = z.object({
   containerId: z.string().optional(),
   containerName: z.string().optional(),
   macAddress: z.string().optional(),
+  /** Its MAC is not the one that follows from the address; `macs/` says it, too, written in the same transaction. */
+  fixedMac: z.string().optional(),
 });
 export type LeaseValue = z.infer<typeof leaseSchema>;
+
+/** An address whose MAC cannot be computed: every host watches all of these, and they are few. */
+export const macSchema = z.object({
+  v: z.literal(1),
+  /** Absent: nobody knows, it is to be asked for on the wire. */
+  mac: z.string().optional(),
+});
+export type MacValue = z.infer<typeof macSchema>;
+
+/** A host's own addresses on the segments of its networks: machines like any other there, and no containers. */
+export const stationSchema = z.object({ v: z.literal(1), addresses: z.array(ip) });
+export type StationValue = z.infer<typeof stationSchema>;
 
 /** Which address a name has in a pool; written in the same transaction as that lease. */
 export const nameSchema = z.object({ v: z.literal(1), address: ip });

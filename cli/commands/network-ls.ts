@@ -12,12 +12,13 @@ export const networkLs: Command = {
     const networks = await client.get<NetworkInfo[]>(ADMIN_PATHS.networks);
     output.table(
       networks,
-      ['NETWORK ID', 'NAME', 'PARENT', 'MODE', 'SUBNETS', 'ENDPOINTS'],
+      ['NETWORK ID', 'NAME', 'PARENT', 'MODE', 'ARP', 'SUBNETS', 'ENDPOINTS'],
       networks.map((network) => [
         shortId(network.networkId),
         network.name ?? '',
         network.parent,
         network.macvlanMode === undefined ? network.mode : `${network.mode}/${network.macvlanMode}`,
+        network.arp?.how ?? '?',
         network.subnets.join(','),
         String(network.endpoints),
       ]),

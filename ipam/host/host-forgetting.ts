@@ -119,7 +119,7 @@ export class HostForgetting implements Forgetting {
     const steps = new LeaseSteps(layout, order.host, subnet, address);
     const lease = { do: 'get', range: { key: layout.lease(subnet, address) } } as const;
     // Lease and index were written together: their revisions are the same, unless the index is damaged.
-    const step = steps.release({ modRevision: entry.modRevision }, afterwards);
+    const step = steps.release({ modRevision: entry.modRevision }, afterwards, value);
     try {
       const result = await this.#submit({ ...step, txn: { ...step.txn, failure: [lease] } }, order);
       if (result.succeeded) return true;
@@ -174,7 +174,7 @@ export class HostForgetting implements Forgetting {
   async #unregister(order: Order): Promise<boolean> {
     const { layout } = this.#deps;
     const { host } = order;
-    const keys = [layout.host(host), layout.dead(host), layout.deadWait(host)];
+    const keys = [layout.host(host), layout.station(host), layout.dead(host), layout.deadWait(host)];
     const result = await this.#submit(
       {
         lockKey: layout.host(host),

@@ -8,6 +8,7 @@ import type { Compare, Operation } from '../../store/kv.ts';
 import type { Layout } from '../../store/layout.ts';
 import { decode, type LeaseValue, leaseSchema, type NameValue } from '../../store/schema.ts';
 import type { Step, StepResult } from '../commit/step.ts';
+import { macOperations } from '../mac/mac-entry.ts';
 
 /** What becomes of an address when its lease ends. */
 export type Afterwards =
@@ -100,28 +101,54 @@ export class LeaseSteps {
     };
   }
 
-  /** Compares what was read, so a replay or a late copy is harmless. Else read the lease. */
-  release(seen: SeenRevision, afterwards: Afterwards = { fate: 'free' }): Step {
+  /**
+   * Compares what was read, so a replay or a late copy is harmless. Else read the lease.
+   * @param ended the lease as it was read: what stands beside it for its MAC ends with it
+   */
+  release(seen: SeenRevision, afterwards: Afterwards = { fate: 'free' }, ended?: LeaseValue): Step {
     return {
       lockKey: this.#key,
       txn: {
         compare: [this.#unchanged(seen)],
-        success: this.#ending(afterwards),
+        success: [...this.#ending(afterwards), ...this.#mac(ended, undefined)],
         failure: [this.#get()],
       },
     };
   }
 
-  /** If the lease is as it was read. Else read it. */
-  replace(modRevision: number, value: LeaseValue): Step {
+  /** If the lease is as it was read. Else read it. @param seen what was read, if its MAC may be another one */
+  replace(modRevision: number, value: LeaseValue, seen?: LeaseValue): Step {
     return {
       lockKey: this.#key,
       txn: {
         compare: [this.#unchanged({ modRevision })],
-        success: this.#putBoth(JSON.stringify(value)),
+        success: [...this.#putBoth(JSON.stringify(value)), ...this.#mac(seen, value)],
         failure: [this.#get()],
       },
     };
+  }
+
+  /**
+   * This host's lease, which nobody uses, becomes a reservation for as long as the TTL lasts, if it is as it was read.
+   * Else read it.
+   */
+  quarantine(modRevision: number, ended: LeaseValue, reserved: LeaseValue, ttlId: string): Step {
+    return {
+      lockKey: this.#key,
+      txn: {
+        compare: [this.#unchanged({ modRevision })],
+        success: [
+          { do: 'put', key: this.#key, value: JSON.stringify(reserved), ttlId },
+          this.#deleteIndex(),
+          ...this.#mac(ended, reserved, ttlId),
+        ],
+        failure: [this.#get()],
+      },
+    };
+  }
+
+  #mac(before: LeaseValue | undefined, after: LeaseValue | undefined, ttlId?: string): Operation[] {
+    return macOperations(this.#layout.mac(this.#subnet, this.#address), before, after, ttlId);
   }
 
   #get(): Operation {
@@ -216,7 +243,9 @@ export function holderText(value: LeaseValue): string {
   return `${who} on host ${value.host} has it`;
 }
 
-function reservedText({ role, name }: LeaseValue): string {
+function reservedText({ role, name, macAddress }: LeaseValue): string {
+  if (role === 'quarantine')
+    return `a machine with MAC ${macAddress ?? '?'}, which is none of ours, answered for it (lanius ip unreserve ends that)`;
   if (role === 'operator') return `it is reserved for "${name}"`;
   if (role === 'sticky') return `it is kept for the container name "${name}"`;
   return `it is reserved as ${role === 'gateway' ? 'gateway' : 'auxiliary address'} of a network`;

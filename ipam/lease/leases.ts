@@ -23,6 +23,7 @@ import { patiently } from '../commit/patiently.ts';
 import { TtlBuckets } from '../commit/ttl-buckets.ts';
 import { Fates } from './afterwards.ts';
 import { CertainLeases } from './certain-leases.ts';
+import { FixedMacs } from './fixed-macs.ts';
 import { FreeAddresses } from './free-addresses.ts';
 import { LeaseNotes } from './lease-notes.ts';
 import type { LeasePolicies } from './lease-policies.ts';
@@ -31,6 +32,7 @@ import { type Afterwards, LeaseSteps } from './lease-steps.ts';
 import { type HeldLease, LeaseTable } from './lease-table.ts';
 import { LeaseTaker } from './lease-taker.ts';
 import { type Keep, NamedLeases } from './named-leases.ts';
+import { Quarantine } from './quarantine.ts';
 import { Quota } from './quota.ts';
 import { RefusedEndpoints } from './refused-endpoints.ts';
 import { Releases } from './releases.ts';
@@ -74,6 +76,8 @@ export class Leases {
   readonly #certain: CertainLeases;
   readonly #named: NamedLeases;
   readonly #warm: WarmLeases;
+  readonly #fixedMacs: FixedMacs;
+  readonly #quarantine: Quarantine;
   #loading: Promise<void> | undefined;
   #loaded = false;
 
@@ -85,7 +89,8 @@ export class Leases {
       new LeaseSteps(layout, options.host, subnet, address);
     const table = new LeaseTable(layout);
     const reads = new LeaseReads({ kv, layout });
-    const fates = new Fates({ policies, ttls: new TtlBuckets({ kv, clock }), clock, logger });
+    const ttls = new TtlBuckets({ kv, clock });
+    const fates = new Fates({ policies, ttls, clock, logger });
     const taker = new LeaseTaker(options, { table, committer, stepsOf, fates, clock, logger });
     const busy = (subnet: Cidr, address: IpAddress): boolean =>
       table.get(subnet, address) !== undefined ||
@@ -110,6 +115,8 @@ export class Leases {
     this.#certain = new CertainLeases(options, { ...common, refused });
     this.#named = new NamedLeases(options, { ...common, turns, reads, committer, stepsOf });
     this.#warm = new WarmLeases({ ...common, free, notes, clock });
+    this.#fixedMacs = new FixedMacs({ table, committer, stepsOf });
+    this.#quarantine = new Quarantine({ table, committer, stepsOf, ttls, releases, clock });
   }
 
   /** Reads what this host holds (one range) and replays releases from disk. The session must be held. */
@@ -203,6 +210,16 @@ export class Leases {
   /** Makes sure that the endpoint has the lease; takes it (again) if nobody has it. @throws Conflict */
   confirm(subnet: Cidr, address: IpAddress, endpointId: string, deadline: Deadline): Promise<void> {
     return this.#certain.confirm(subnet, address, endpointId, deadline);
+  }
+
+  /** Says to all hosts which MAC this host's address has, if it does not follow from it. @see FixedMacs.set */
+  setMac(subnet: Cidr, address: IpAddress, mac: string | undefined, deadline: Deadline): Promise<void> {
+    return this.#fixedMacs.set(subnet, address, mac, deadline);
+  }
+
+  /** Sets an address aside that this host has just taken and a stranger uses. @see Quarantine.begin */
+  quarantine(subnet: Cidr, address: IpAddress, mac: string, deadline: Deadline): Promise<boolean> {
+    return this.#quarantine.begin(subnet, address, mac, deadline);
   }
 
   /**

@@ -155,7 +155,7 @@ export class Releases {
     const { subnet, address, value, modRevision } = held;
     const afterwards = await fates.of(subnet, value, options);
     failpoint('release.after-grant');
-    const step = stepsOf(subnet, address).release({ modRevision }, afterwards);
+    const step = stepsOf(subnet, address).release({ modRevision }, afterwards, value);
     try {
       const result = await committer.submit({ ...step, ...(deadline === undefined ? {} : { deadline }) });
       if (result.succeeded) {

@@ -164,11 +164,14 @@ export class EtcdInventory implements Inventory {
     };
   }
 
-  /** Addresses that no host holds: counted one by one only where names have addresses. */
+  /** Addresses that no host holds: counted one by one only where names have addresses, or some may be set aside. */
   async #reserved(subnet: Cidr): Promise<number> {
     const { kv, layout } = this.#deps;
-    const names = await kv.range({ prefix: layout.names(subnet) }, { countOnly: true });
-    if (names.count === 0) {
+    const [names, macs] = await Promise.all([
+      kv.range({ prefix: layout.names(subnet) }, { countOnly: true }),
+      kv.range({ prefix: layout.macs(subnet) }, { countOnly: true }),
+    ]);
+    if (names.count + macs.count === 0) {
       const holds = await kv.range({ prefix: layout.holdsOfPool(subnet) }, { keysOnly: true });
       return new Set(holds.kvs.map((hold) => formatIp(layout.addressOfHold(hold.key)))).size;
     }

@@ -63,6 +63,7 @@ export function withReservation(
     );
   }
   if (role === 'operator' && name === fresh.name) return undefined;
+  if (role === 'quarantine') return fresh;
   const { keepSeconds: _keepSeconds, ...rest } = there;
   return { ...rest, role: 'operator', name: fresh.name };
 }

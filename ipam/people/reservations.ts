@@ -17,6 +17,7 @@ import type { Committer } from '../commit/committer.ts';
 import type { Step } from '../commit/step.ts';
 import type { ReservationInfo } from '../inventory.ts';
 import { holderText } from '../lease/lease-steps.ts';
+import { macOperations } from '../mac/mac-entry.ts';
 import { type KnownPool, poolOf, readPools } from '../pool/pool-lookup.ts';
 import {
   checkReservable,
@@ -171,6 +172,7 @@ export class Reservations {
       setKey(key, value),
       ...(indexed ? [setKey(indexKey, value)] : []),
     ];
+    const macKey = layout.mac(pool.subnet, address);
     return {
       lockKey: key,
       txn: {
@@ -179,13 +181,14 @@ export class Reservations {
           asSeen(key, seen.lease?.kv),
           ...(nameOps.length === 0 ? [] : [asSeen(nameKey, seen.name)]),
         ],
-        success: [...both(text), ...nameOps],
+        success: [...both(text), ...nameOps, ...macOperations(macKey, seen.lease?.value, lease)],
       },
       undo: {
         compare: [text === undefined ? { test: 'absent', key } : { test: 'value', key, equals: text }],
         // A kept address is put back without its TTL, so for longer.
         success: [
           ...both(seen.lease?.kv.value),
+          ...macOperations(macKey, lease, seen.lease?.value),
           ...(nameOps.length === 0 ? [] : [setKey(nameKey, seen.name?.value)]),
         ],
       },

@@ -41,6 +41,7 @@ export class PoolBook {
   readonly #deps: PoolBookDependencies;
   /** By key in etcd. */
   readonly #pools = new Map<string, Known>();
+  readonly #listeners: (() => void)[] = [];
   readonly #loaded: Promise<void>;
   #markLoaded: () => void = () => {};
   #ready = false;
@@ -69,6 +70,16 @@ export class PoolBook {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#watch?.close();
+  }
+
+  /** Called after a pool has changed, or all were listed; must not throw. */
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** All pools were read once. */
+  get ready(): boolean {
+    return this.#ready;
   }
 
   /** What is shown may be old: etcd cannot be watched now. */
@@ -116,6 +127,7 @@ export class PoolBook {
   /** This host has just written the pool (or, without a value, deleted it): known at once, before the watch tells. */
   note(subnet: Cidr, value: PoolValue | undefined, modRevision: number): void {
     this.#set(this.#deps.layout.pool(subnet), value, modRevision);
+    this.#changed();
   }
 
   /** How long a released address of the pool rests, in seconds. */
@@ -163,6 +175,7 @@ export class PoolBook {
     });
     this.#ready = true;
     this.#markLoaded();
+    this.#changed();
   }
 
   /** All that a listing at `revision` tells better. What this host has written since stays, unless etcd went back. */
@@ -186,6 +199,11 @@ export class PoolBook {
   #take(events: readonly WatchEvent[]): void {
     for (const { type, kv } of events)
       this.#set(kv.key, type === 'put' ? this.#readable(kv) : undefined, kv.modRevision);
+    this.#changed();
+  }
+
+  #changed(): void {
+    if (this.#ready) for (const listener of this.#listeners) listener();
   }
 
   /** What cannot be read is treated as unknown: who needs that pool reads it and is told. */

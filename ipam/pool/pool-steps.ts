@@ -31,8 +31,8 @@ export interface PoolSteps {
   leave(subnet: Cidr): Step;
   /** Removes a pool that no host uses and no lease stands in, if it is as it was read. */
   remove(seen: KeyValue): Step;
-  /** Frees an address that is kept for a name of a pool that nobody uses, if it is as it was read. */
-  dropKept(subnet: Cidr, reservation: KeyValue, name: string): Step;
+  /** Frees an address that is kept for a name, or set aside, of a pool that nobody uses, if it is as it was read. */
+  dropKept(subnet: Cidr, reservation: KeyValue, name: string | undefined): Step;
   /** Reserves the address and holds it Else reads what stands there. */
   reserve(subnet: Cidr, address: IpAddress, value: LeaseValue): Step;
   /** Adds this host's hold to a reservation that stands already. */
@@ -120,6 +120,7 @@ export function poolSteps(layout: Layout, host: string): PoolSteps {
             { do: 'delete', range: { key: seen.key } },
             { do: 'delete', range: { prefix: layout.names(subnet) } },
             { do: 'delete', range: { prefix: layout.coolings(subnet) } },
+            { do: 'delete', range: { prefix: layout.macs(subnet) } },
             { do: 'put', key: layout.poolset, value: mark },
           ],
         },
@@ -134,7 +135,9 @@ export function poolSteps(layout: Layout, host: string): PoolSteps {
         ],
         success: [
           { do: 'delete', range: { key: reservation.key } },
-          { do: 'delete', range: { key: layout.name(subnet, name) } },
+          name === undefined
+            ? { do: 'delete', range: { key: layout.mac(subnet, layout.addressOf(reservation.key).address) } }
+            : { do: 'delete', range: { key: layout.name(subnet, name) } },
         ],
       },
     }),

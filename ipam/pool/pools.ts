@@ -229,9 +229,11 @@ export class Pools {
     const uses = await kv.range({ prefix: layout.uses(subnet) }, { countOnly: true });
     if (uses.count > 0) return;
     const { kvs, count } = await kv.range({ prefix: layout.leases(subnet) }, { limit: MOST_KEPT });
-    const kept = kvs.flatMap((item) => {
+    const kept = kvs.flatMap((item): { readonly item: KeyValue; readonly name: string | undefined }[] => {
       const { state, role, name } = decode(leaseSchema, item.key, item.value);
-      return state === 'reserved' && role === 'sticky' && name !== undefined ? [{ item, name }] : [];
+      if (state !== 'reserved') return [];
+      if (role === 'quarantine') return [{ item, name: undefined }];
+      return role === 'sticky' && name !== undefined ? [{ item, name }] : [];
     });
     if (kept.length < count) return;
     await Promise.all(

@@ -4,7 +4,7 @@
  */
 import { type Deadline, deadlineAfter } from '../../core/deadline.ts';
 import { failpoint } from '../../core/failpoint.ts';
-import { endpointIdOfAlias } from '../../core/ids.ts';
+import { endpointIdOfAlias, hostEndNameOf } from '../../core/ids.ts';
 import type { Logger } from '../../core/log.ts';
 import type { EndpointRecord } from '../../store/host-records.ts';
 import { addressKey } from '../address/address-key.ts';
@@ -28,6 +28,8 @@ export interface ActDependencies extends Omit<LookDependencies, 'leases'> {
   >;
   readonly committer: Pick<Committer, 'submit'>;
   readonly claimBook: Pick<ClaimBook, 'drop' | 'sweep'>;
+  /** Records of endpoints have been deleted: what else hangs on them may go. Returns at once. */
+  readonly endpointsGone?: () => void;
   readonly logger: Logger;
 }
 
@@ -50,6 +52,7 @@ export async function actOn(verdicts: readonly Verdict[], deps: ActDependencies)
   // Endpoints before leases: a lease is free only when its endpoint is gone.
   for (const verdict of verdicts)
     if (verdict.kind === 'endpoint' || verdict.kind === 'link') await attempt(verdict);
+  if (done.some(({ kind }) => kind === 'endpoint')) deps.endpointsGone?.();
   const isStuck = (verdict: Verdict): boolean =>
     verdict.kind === 'lease' && 'lease' in verdict && stuck.has(addressKey(verdict.lease));
   await someAtOnce(
@@ -120,13 +123,18 @@ async function actOnLease(
   }
 }
 
-/** Only with its mark: after a refused Join the name may be somebody else's. */
+/**
+ * The link, or the end of a veth pair that stays here. Only with its mark: after a refused Join the name may be somebody
+ * else's.
+ */
 async function deleteLinkOf(
   { endpointId, linkName }: EndpointRecord,
   { net }: ActDependencies,
 ): Promise<void> {
-  const link = await net.linkGet(linkName);
-  if (endpointIdOfAlias(link?.alias ?? '') === endpointId) await net.linkDelete(linkName);
+  for (const name of [linkName, hostEndNameOf(endpointId)]) {
+    const link = await net.linkGet(name);
+    if (endpointIdOfAlias(link?.alias ?? '') === endpointId) await net.linkDelete(name);
+  }
 }
 
 async function someAtOnce<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {

@@ -241,10 +241,14 @@ function judgeEndpoint(record: EndpointRecord, world: World, look: Look, context
 }
 
 function judgeLink(link: LinkInfo, world: World): Judgement {
-  const endpointId = endpointIdOfAlias(link.alias ?? '') ?? '';
+  const endpointId = endpointIdOfAlias(link.alias ?? '');
+  if (endpointId === undefined) return { action: 'keep', reason: 'it is not of an endpoint' };
   if (world.engineEndpoints.has(endpointId))
     return { action: 'keep', reason: 'the engine knows its endpoint' };
   if (world.records.has(endpointId)) return { action: 'keep', reason: 'it goes with its endpoint' };
+  // Deleting the end of a veth pair would cut off the other one, which nobody has set up but an engine.
+  if (link.kind === 'veth' && link.carrier)
+    return { action: 'keep', reason: 'its other end is up in a sandbox' };
   return { action: 'delete', reason: 'it bears our mark and no endpoint has it' };
 }
 

@@ -31,7 +31,10 @@ export interface ReconcilerOptions {
   readonly engineTimeoutMs?: number;
 }
 
-export type ReconcilerDependencies = ActDependencies;
+export interface ReconcilerDependencies extends ActDependencies {
+  /** Says to all hosts which MACs of this host do not follow from addresses. Never throws. */
+  readonly ownMacs?: { sweep(): Promise<void> };
+}
 
 export class Reconciler implements Reconciling {
   readonly #options: ReconcilerOptions;
@@ -120,6 +123,7 @@ export class Reconciler implements Reconciling {
         if (!dryRun && !this.#closed) await actOn([...sure].filter(isChange), this.#deps);
       }
       if (!dryRun && !this.#closed) await this.#deps.claimBook.sweep(deadlineAfter(5000, clock));
+      if (!dryRun && !this.#closed) await this.#deps.ownMacs?.sweep();
     } catch (error) {
       problem = toDriverError(error).message;
       logger.warn('reconciliation changed nothing more: a source did not answer', {

@@ -8,6 +8,7 @@ import { cidrsOverlap } from '../../core/ip.ts';
 import type { KeyValue } from '../../store/kv.ts';
 import type { Layout } from '../../store/layout.ts';
 import { checkAddress, objectOf } from './store-check-addresses.ts';
+import { checkMac } from './store-check-macs.ts';
 import { checkEndpoints, checkNames } from './store-check-names.ts';
 import { checkPools } from './store-check-pools.ts';
 import type { Finding } from './store-finding.ts';
@@ -23,7 +24,7 @@ export function checkStore(layout: Layout, kvs: Iterable<KeyValue>, now: number)
   const addresses = view.addresses();
   return [
     ...checkPools(view, addresses, now),
-    ...addresses.flatMap((at) => checkAddress(view, at, now)),
+    ...addresses.flatMap((at) => [...checkAddress(view, at, now), ...checkMac(view, at)]),
     ...checkNames(view, addresses),
     ...checkEndpoints(addresses),
     ...inTwoPools(addresses),

@@ -161,6 +161,7 @@ class CloserLook {
     const nameKeys = names.map((id) => `${layout.prefix}names/${id}`);
     await this.#read(addresses.flatMap(([id, hosts]) => [this.#leaseKey(id), ...this.#indexKeys(id, hosts)]));
     await this.#read(addresses.map(([id]) => `${layout.prefix}holds/${id}/`));
+    await this.#read(addresses.map(([id]) => `${layout.prefix}macs/${id}`));
     await this.#read(nameKeys);
     // A doubtful lease leads to its name, that to another lease, and that to its index.
     for (let round = 0; round < 3; round += 1) await this.#read(this.#related());

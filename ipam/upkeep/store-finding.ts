@@ -20,6 +20,7 @@ export type FindingCode =
   | 'name-differs'
   | 'name-twice'
   | 'nameless'
+  | 'mac-differs'
   | 'endpoint-twice'
   | 'use-without-pool'
   | 'unregistered-host'

@@ -23,6 +23,7 @@ import {
 } from '../../store/schema.ts';
 import type { Committer } from '../commit/committer.ts';
 import type { StepResult } from '../commit/step.ts';
+import { macOperations } from '../mac/mac-entry.ts';
 import { isKnown, readPools } from '../pool/pool-lookup.ts';
 import type { StoreEntry } from './store-format.ts';
 import type { StoreSpool } from './store-spool.ts';
@@ -170,6 +171,7 @@ export class StoreImport {
     const ttl = await this.#ttlOf(value);
     const success: Operation[] = [{ do: 'put', key, value: entry.text, ...ttl }];
     const failure: Operation[] = [{ do: 'get', range: { key } }];
+    success.push(...macOperations(layout.mac(subnet, address), undefined, value, ttl.ttlId));
     if (isInUse(value)) {
       const index = layout.byHostLease(value.host, subnet, address);
       success.push({ do: 'put', key: index, value: entry.text });

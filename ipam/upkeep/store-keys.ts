@@ -12,6 +12,7 @@ export type StoreKey =
   | { readonly kind: 'lease'; readonly pool: string; readonly hex: string }
   | { readonly kind: 'name'; readonly pool: string; readonly name: string }
   | { readonly kind: 'cooling'; readonly pool: string; readonly hex: string }
+  | { readonly kind: 'mac'; readonly pool: string; readonly hex: string }
   | { readonly kind: 'hold'; readonly pool: string; readonly hex: string; readonly host: string }
   | { readonly kind: 'index'; readonly host: string; readonly pool: string; readonly hex: string }
   | { readonly kind: 'host'; readonly host: string }
@@ -38,6 +39,8 @@ export function parseStoreKey(path: string): StoreKey | undefined {
       return isPool(a) ? { kind: 'name', pool: a, name: b } : undefined;
     case 'cooling/2':
       return isPool(a) && isHex(b) ? { kind: 'cooling', pool: a, hex: b } : undefined;
+    case 'macs/2':
+      return isPool(a) && isHex(b) ? { kind: 'mac', pool: a, hex: b } : undefined;
     case 'holds/3':
       return isPool(a) && isHex(b) ? { kind: 'hold', pool: a, hex: b, host: c } : undefined;
     case 'by-host/3':
@@ -48,6 +51,7 @@ export function parseStoreKey(path: string): StoreKey | undefined {
       return { kind: 'session', host: a };
     case 'dead/1':
       return { kind: 'dead', host: a };
+    case 'stations/1':
     case 'dead-wait/1':
     case 'poolset/0':
     case 'sweeper/0':

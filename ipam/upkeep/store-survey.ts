@@ -7,7 +7,8 @@
 import { cidrsOverlap, formatIp, type IpRange, ipFromHex, rangeHas, usableRange } from '../../core/ip.ts';
 import type { KeyValue } from '../../store/kv.ts';
 import { type Layout, subnetOfPoolKey } from '../../store/layout.ts';
-import { type LeaseValue, leaseSchema, nameSchema } from '../../store/schema.ts';
+import { type LeaseValue, leaseSchema, macSchema, nameSchema } from '../../store/schema.ts';
+import { macEntryOf } from '../mac/mac-entry.ts';
 import type { StoreCounts } from './store-finding.ts';
 import { parseStoreKey } from './store-keys.ts';
 import { isInUse, isNamed, seen } from './store-view.ts';
@@ -29,6 +30,8 @@ export class StoreSurvey {
   readonly #names = new Map<string, string>();
   /** `<pool>/<hex>` with holds. */
   readonly #held = new Set<string>();
+  /** By `<pool>/<hex>`: the MAC, or '' for an address to ask for. */
+  readonly #macs = new Map<string, string>();
   readonly #pools = new Map<string, IpRange>();
   readonly #endpoints = new Set<number>();
   readonly #doubtfulEndpoints = new Set<number>();
@@ -75,6 +78,11 @@ export class StoreSurvey {
         return;
       case 'cooling':
         return;
+      case 'mac': {
+        const { value } = seen(kv, macSchema);
+        this.#macs.set(`${key.pool}/${key.hex}`, value === undefined ? 'damaged' : (value.mac ?? ''));
+        return;
+      }
       case 'hold':
         this.#counts.holds += 1;
         this.#held.add(`${key.pool}/${key.hex}`);
@@ -110,6 +118,7 @@ export class StoreSurvey {
     for (const [pool, entries] of this.#index)
       for (const [hex, { host }] of entries) this.#doubt(`${pool}/${hex}`, host);
     for (const id of this.#held) this.#doubt(id);
+    for (const id of this.#macs.keys()) this.#doubt(id);
     return this.#doubts;
   }
 
@@ -155,6 +164,7 @@ export class StoreSurvey {
       this.#isPlaced(pool, hex, value),
       !isNamed(value) || this.#claimName(`${pool}/${value.name ?? ''}`, formatIp(ipFromHex(hex))),
       !this.#endpointTaken(value, hex),
+      this.#claimMac(id, value),
       !this.#inOtherPool(pool, hex),
     ];
     if (checks.includes(false)) this.#doubt(id, entry?.host, value.host);
@@ -186,6 +196,15 @@ export class StoreSurvey {
     if (this.#names.get(id) === address) return this.#names.delete(id);
     this.#doubtfulNames.add(id);
     return false;
+  }
+
+  /** @returns false if the entry of its MAC is not as the lease says */
+  #claimMac(id: string, value: LeaseValue): boolean {
+    const entry = macEntryOf(value);
+    const there = this.#macs.get(id);
+    if (there !== (entry === undefined ? undefined : (entry.mac ?? ''))) return false;
+    this.#macs.delete(id);
+    return true;
   }
 
   /** True also, about once in 10,000 stores of a million leases, for an endpoint whose hash another has. */

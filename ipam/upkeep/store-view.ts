@@ -12,6 +12,8 @@ import {
   hostSchema,
   type LeaseValue,
   leaseSchema,
+  type MacValue,
+  macSchema,
   nameSchema,
   poolSchema,
   sessionSchema,
@@ -34,6 +36,8 @@ export interface SeenAddress {
   readonly leaseKey: string;
   readonly lease: Seen<LeaseValue> | undefined;
   readonly indexes: readonly (Seen<LeaseValue> & { readonly host: string })[];
+  /** The entry that says that its MAC is not the one that follows from it. */
+  readonly mac: Seen<MacValue> | undefined;
   /** By host. */
   readonly holds: readonly { readonly host: string; readonly kv: KeyValue }[];
 }
@@ -53,6 +57,7 @@ export class StoreView {
   readonly #leases = new Map<string, Seen<LeaseValue>>();
   readonly #indexes = new Map<string, (Seen<LeaseValue> & { host: string })[]>();
   readonly #holds = new Map<string, { host: string; kv: KeyValue }[]>();
+  readonly #macs = new Map<string, Seen<MacValue>>();
   #poolset: KeyValue | undefined;
 
   constructor(layout: Layout, kvs: Iterable<KeyValue>) {
@@ -62,7 +67,9 @@ export class StoreView {
 
   /** Every address of which anything is known. */
   addresses(): SeenAddress[] {
-    const ids = new Set([...this.#leases.keys(), ...this.#indexes.keys(), ...this.#holds.keys()]);
+    const ids = new Set(
+      [this.#leases, this.#indexes, this.#holds, this.#macs].flatMap((map) => [...map.keys()]),
+    );
     return [...ids].map((id) => this.#addressOf(id));
   }
 
@@ -97,6 +104,7 @@ export class StoreView {
       leaseKey: this.layout.lease(subnet, address),
       lease: this.#leases.get(id),
       indexes: this.#indexes.get(id) ?? [],
+      mac: this.#macs.get(id),
       holds: this.#holds.get(id) ?? [],
     };
   }
@@ -130,6 +138,9 @@ export class StoreView {
         return;
       case 'hold':
         push(this.#holds, `${key.pool}/${key.hex}`, { host: key.host, kv });
+        return;
+      case 'mac':
+        this.#macs.set(`${key.pool}/${key.hex}`, seen(kv, macSchema));
         return;
       case 'cooling':
       case 'dead':

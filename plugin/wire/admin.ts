@@ -7,8 +7,9 @@
 import { z } from 'zod';
 import type { ErrorCode } from '../../core/errors.ts';
 import type { Decision, HostInfo, LeaseInfo, PoolInfo, ReconcileReport } from '../../ipam/inventory.ts';
+import type { Belonging } from '../../links/belongings.ts';
 
-export type { Decision, HostInfo, LeaseInfo, PoolInfo, ReconcileReport };
+export type { Belonging, Decision, HostInfo, LeaseInfo, PoolInfo, ReconcileReport };
 
 export const DEFAULT_ADMIN_SOCKET = '/run/lanius/admin.sock';
 
@@ -21,6 +22,8 @@ export const ADMIN_PATHS = {
   hosts: '/v1/hosts',
   networks: '/v1/networks',
   doctor: '/v1/doctor',
+  /** What of ours stands in the kernel of this host, and who owns it. */
+  leaks: '/v1/leaks',
   /** GET: the last run, or null. POST: a run now. */
   reconcile: '/v1/reconcile',
 } as const;
@@ -77,6 +80,17 @@ export interface NetworkInfo {
   readonly mode: string;
   readonly macvlanMode?: string;
   readonly mtuBytes?: number;
+  /** How ARP is kept off the wire; absent as long as etcd has not answered. */
+  readonly arp?: {
+    /** `-o arp=`, or the default of the pool, or `auto`. */
+    readonly wish: 'auto' | 'preload' | 'responder' | 'off';
+    readonly how: 'preload' | 'responder' | 'off';
+    /** Planned addresses. */
+    readonly entries: number;
+    readonly reason: string;
+    /** The wish cannot be had. */
+    readonly problem?: string;
+  };
   readonly internal: boolean;
   readonly subnets: readonly string[];
   /** Number of endpoints. */
@@ -99,6 +113,12 @@ export interface DoctorReport {
   /** No check failed; warnings do not count. */
   readonly ok: boolean;
   readonly checks: readonly DoctorCheck[];
+}
+
+export interface LeakReport {
+  /** Everything has an owner. */
+  readonly ok: boolean;
+  readonly belongings: readonly Belonging[];
 }
 
 export const errorReply = z.object({ error: z.object({ code: z.string(), message: z.string() }) });

@@ -26,7 +26,9 @@ const notCidr = (text: string) =>
 const vlan = (value: string) => create(`option vlan: "${value}" is not a whole number from 1 to 4094`);
 const mtu = (value: string) => create(`option mtu: "${value}" is not a whole number from 68 to 65535`);
 const unknown = (key: string, guess: string) =>
-  create(`unknown network option "${key}": ${guess}known: macvlan_mode, mode, mtu, parent, vlan`);
+  create(
+    `unknown network option "${key}": ${guess}known: adopt_address, arp, bridge, host_access, macvlan_mode, mode, mtu, parent, probe, responder, vlan`,
+  );
 const noLink = (name: string) => create(`option parent: "${name}" cannot be the name of a link`);
 const overlap = (subnet: string) =>
   pool(
@@ -52,11 +54,40 @@ export const NETWORKS: readonly (readonly [string, readonly string[], Words])[] 
     (value) => [`VLAN "${value}"`, [...SUBNET, ...PARENT, '-o', `vlan=${value}`], vlan(value)] as const,
   ),
   [
-    'a VLAN whose sub-interface does not exist',
+    'a VLAN of a parent that does not exist',
+    [...SUBNET, '-o', 'parent=eth77', '-o', 'vlan=100'],
+    create(
+      'parent link eth77 does not exist on this host: give another as -o parent=LINK (there are eth0, docker0)',
+      'not_found',
+    ),
+  ],
+  [
+    'a VLAN of the loopback',
+    [...SUBNET, '-o', 'parent=lo', '-o', 'vlan=100'],
+    create('parent link lo is the loopback: choose an Ethernet link as -o parent=LINK'),
+  ],
+  [
+    'a VLAN of a kernel that has none',
     [...SUBNET, ...PARENT, '-o', 'vlan=100'],
     create(
-      'VLAN sub-interface eth0.100 does not exist on this host: ip link add link eth0 name eth0.100 type vlan id 100 && ip link set eth0.100 up',
-      'not_found',
+      'VLAN sub-interface eth0.100 cannot be made, because this kernel has no 802.1Q: modprobe 8021q, or use a kernel with CONFIG_VLAN_8021Q',
+      'unsupported',
+    ),
+  ],
+  ...['0', '4095', '4096'].map(
+    (id) =>
+      [
+        `parent eth0.${id}`,
+        [...SUBNET, '-o', `parent=eth0.${id}`],
+        create(`there is no link eth0.${id}, and ${id} is no VLAN of eth0: VLANs are 1 to 4094`),
+      ] as const,
+  ),
+  [
+    'a name that a link of another kind has',
+    [...SUBNET, ...PARENT, '-o', 'vlan=7'],
+    create(
+      'link eth0.7 exists, but is not VLAN 7 of eth0 (it is a macvlan): rename it, or give the right sub-interface as -o parent=',
+      'conflict',
     ),
   ],
   ...['0', '67', '65536', '70000', 'abc', '1500.0'].map(
@@ -82,12 +113,12 @@ export const NETWORKS: readonly (readonly [string, readonly string[], Words])[] 
     [...SUBNET, ...PARENT, '-o', 'macvlan_mode=bride'],
     create('option macvlan_mode: "bride" is not offered, only bridge, private, vepa, passthru'),
   ],
-  ...['ipvlan', 'veth', 'MACVLAN'].map(
+  ...['veth', 'MACVLAN'].map(
     (mode) =>
       [
         `mode ${mode}`,
         [...SUBNET, ...PARENT, '-o', `mode=${mode}`],
-        create(`option mode: "${mode}" is not offered, only macvlan`, 'unsupported'),
+        create(`option mode: "${mode}" is not offered, only macvlan, bridge, ipvlan`, 'unsupported'),
       ] as const,
   ),
   [

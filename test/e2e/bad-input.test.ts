@@ -42,7 +42,11 @@ describe('e2e/bad input on three engines', function () {
     need(this, 'root', 'netns', 'docker', 'etcd', 'lab');
     lab = await flatLab(FLAT);
     pids = await everywhere(daemonPid);
-    await everywhere((machine) => machine.sh('ip link add link eth0 name mv0 type macvlan mode bridge'));
+    await everywhere((machine) =>
+      machine.sh(
+        'for name in mv0 eth0.7; do ip link add link eth0 name $name type macvlan mode bridge; done',
+      ),
+    );
     const h2 = lab.machine('h2');
     const first = ['run', '-d', '--name', 'first', '--network', 'flat', '--ip', '10.77.30.77', IMAGE];
     await h2.docker(...first, 'sleep', '100000');

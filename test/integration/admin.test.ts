@@ -148,7 +148,7 @@ describe('daemon/admin-server and cli', () => {
     );
     expect((await lanius('host', 'ls')).out).to.contain('h1    yes    h1        9.9.9    1       2026');
     expect((await lanius('network', 'ls')).out).to.contain(
-      '0123456789ab  -     eth0    macvlan/bridge  10.0.0.0/16  1',
+      '0123456789ab  -     eth0    macvlan/bridge  ?    10.0.0.0/16  1',
     );
   });
 

@@ -8,6 +8,8 @@ import { need } from '../support/require.ts';
 
 const subnet = parseCidr('10.41.0.0/24');
 
+const OLD = 'a'.repeat(64);
+
 describe('ipam/lease: what must not end or overwrite a living lease', function () {
   this.timeout(30_000);
   let etcd: EtcdProcess;
@@ -59,8 +61,8 @@ describe('ipam/lease: what must not end or overwrite a living lease', function (
   it('does not free an address whose endpoint comes between the second look and the act', async () => {
     const { reconciler, endpoints } = await world.reconcilerOf(host, { instance: 'another' });
     await host.leases.takeThis(subnet, address, soon());
-    await endpoints.put('old', recordOf('old', '10.41.0.77/24'));
-    world.addLink('old');
+    await endpoints.put(OLD, recordOf(OLD, '10.41.0.77/24'));
+    world.addLink(OLD);
     whileActing(() => host.leases.confirm(subnet, address, 'new', soon()));
     await reconciler.run('test', { dryRun: false });
     expect(endpoints.list()).to.deep.equal([]);
@@ -71,8 +73,8 @@ describe('ipam/lease: what must not end or overwrite a living lease', function (
     const { reconciler, endpoints } = await world.reconcilerOf(host, { instance: 'another' });
     await host.leases.takeThis(subnet, address, soon());
     world.shown.push({ endpointId: 'gone', ipv4: formatIp(address), containerId: 'c' });
-    await endpoints.put('old', recordOf('old', '10.41.0.77/24'));
-    world.addLink('old');
+    await endpoints.put(OLD, recordOf(OLD, '10.41.0.77/24'));
+    world.addLink(OLD);
     const held = host.leases.get(subnet, address);
     whileActing(async () => {
       await host.leases.release(subnet, address);

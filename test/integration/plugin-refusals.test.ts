@@ -49,14 +49,14 @@ describe('plugin refusals (socket, etcd, kernel)', () => {
       /^parent link eth77 does not exist on this host: give another as -o parent=LINK .*\(not_found/,
     ],
     [
-      'a VLAN that is not there',
-      create({ options: { vlan: '100' } }),
-      /^VLAN sub-interface up0\.100 does not exist on this host: ip link add link up0 name up0\.100 type vlan id 100 && ip link set up0\.100 up \(not_found/,
+      'a VLAN of a parent that is not there',
+      create({ options: { parent: 'eth77', vlan: '100' } }),
+      /^parent link eth77 does not exist on this host: give another as -o parent=LINK .*\(not_found/,
     ],
     [
-      'a VLAN on a long name',
-      create({ options: { parent: 'abcdefghijkl', vlan: '4094' } }),
-      /more than 15 characters.*\(invalid/,
+      'VLAN 4095',
+      create({ options: { vlan: '4095' } }),
+      /^option vlan: "4095" is not a whole number from 1 to 4094/,
     ],
     [
       'an MTU above the parent’s',
@@ -64,7 +64,7 @@ describe('plugin refusals (socket, etcd, kernel)', () => {
       /^option mtu: 9000 is more than the 1500 of the parent up0: .*ip link set up0 mtu 9000/,
     ],
     ['a misspelt option', create({ options: { parnet: 'up0' } }), /did you mean "parent"\?/],
-    ['another mode', create({ options: { mode: 'ipvlan' } }), /only macvlan \(unsupported/],
+    ['another mode', create({ options: { mode: 'vxlan' } }), /only macvlan, bridge, ipvlan \(unsupported/],
     [
       'an ip-range elsewhere',
       pool({ Pool: '10.77.0.0/16', SubPool: '10.78.0.0/24' }),
@@ -102,7 +102,7 @@ describe('plugin refusals (socket, etcd, kernel)', () => {
   it('refuses a link that has the VLAN’s name, but is none', async () => {
     stack.namespace.ip('link', 'add', 'link', PARENT, 'name', 'up0.7', 'type', 'macvlan', 'mode', 'bridge');
     expect(await engine.refusal(...create({ options: { vlan: '7' } }))).to.match(
-      /^link up0\.7 exists, but is not the VLAN 7/,
+      /^link up0\.7 exists, but is not VLAN 7 of up0/,
     );
     stack.namespace.ip('link', 'del', 'up0.7');
   });

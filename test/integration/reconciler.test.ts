@@ -11,6 +11,8 @@ import { need } from '../support/require.ts';
 
 const subnet = parseCidr('10.40.0.0/22');
 
+const [AA = '', BB = '', CC = ''] = ['a', 'b', 'c'].map((digit) => digit.repeat(64));
+
 describe('ipam/reconciler on a real etcd', function () {
   this.timeout(20_000);
   let etcd: EtcdProcess;
@@ -55,22 +57,22 @@ describe('ipam/reconciler on a real etcd', function () {
 
   it('frees what it can although one link cannot be deleted, whose address it keeps', async () => {
     const [stuck, free] = [formatIp(await any()), formatIp(await any())];
-    await endpoint('aa', stuck);
-    await endpoint('bb', free);
-    world.addLink('aa');
-    world.addLink('bb');
-    world.refused.add('lnaa');
+    await endpoint(AA, stuck);
+    await endpoint(BB, free);
+    world.addLink(AA);
+    world.addLink(BB);
+    world.refused.add(`ln${AA}`);
     const report = await run();
     expect(report.problem).to.match(/the kernel refuses/);
     expect(await leased()).to.deep.equal([stuck]);
-    expect([...world.links.keys()]).to.deep.equal(['lnaa']);
+    expect([...world.links.keys()]).to.deep.equal([`ln${AA}`]);
   });
 
   it('leaves a link alone that has the name of a dead endpoint but not its mark', async () => {
-    await endpoint('cc', '10.40.0.99');
-    world.addLink('cc', 'of somebody else');
+    await endpoint(CC, '10.40.0.99');
+    world.addLink(CC, 'of somebody else');
     await run();
-    expect([...world.links.keys()]).to.deep.equal(['lncc']);
+    expect([...world.links.keys()]).to.deep.equal([`ln${CC}`]);
     expect(endpoints.list()).to.deep.equal([]);
   });
 

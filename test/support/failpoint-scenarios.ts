@@ -6,12 +6,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { FAILPOINT_NAMES, type Failpoint } from '../../core/failpoint.ts';
 import { leaseRevisions, runQuick, SUBNET } from './crash.ts';
+import { plugCable } from './extra-cable.ts';
 import { createNetwork, IMAGE, labConfig, running } from './flat.ts';
 import type { Lab } from './lab.ts';
 import type { Machine } from './machine.ts';
 import { LabPluginSocket } from './plugin-socket.ts';
 import { until } from './poll.ts';
 import type { RunResult } from './run.ts';
+
+/** Of eth1 (RFC 5737 TEST-NET-1). */
+const UPLINK_ADDRESS = '192.0.2.5';
+const ADOPTING = ['-o', 'parent=eth1', '-o', 'mode=bridge', '-o', 'adopt_address=true'];
 
 export interface Scene {
   readonly lab: Lab;
@@ -45,6 +50,26 @@ const REMOVE_NETWORK: Scenario = {
   deed: (scene) => scene.machine.tryDocker('network', 'rm', networkOf(scene).name),
   confirm: (scene, { status }) => useNetwork(scene, status === 0),
 };
+/** On a parent of its own, for eth0 has macvlans. */
+const ADOPT: Scenario = {
+  prepare: prepareUplink,
+  deed: (scene) =>
+    createNetwork(scene.machine, { ...networkOf(scene), options: ADOPTING }).then(
+      (stdout) => ({ status: 0, stdout, stderr: '' }),
+      (error: Error) => ({ status: 1, stdout: '', stderr: error.message }),
+    ),
+  returned: expectGivenBack,
+  confirm: (scene) => useNetwork(scene, true, ADOPTING),
+};
+const GIVE_BACK: Scenario = {
+  prepare: async (scene) => {
+    await prepareUplink(scene);
+    await createNetwork(scene.machine, { ...networkOf(scene), options: ADOPTING });
+  },
+  deed: (scene) => scene.machine.tryDocker('network', 'rm', networkOf(scene).name),
+  returned: expectGivenBack,
+  confirm: (scene) => useNetwork(scene, true, ADOPTING),
+};
 /** The answer of etcd is lost, so that nobody knows whether it has the lease. */
 const RUN_WITHOUT_ANSWER: Scenario = {
   deed: async ({ machine }) => {
@@ -58,6 +83,25 @@ const RUN_WITHOUT_ANSWER: Scenario = {
   },
   mend: ({ machine }) => joinEtcd(machine),
 };
+
+/** Another machine uses the address that the container is to get. */
+const RUN_STRANGE: Scenario = {
+  prepare: async (scene) => {
+    await createNetwork(scene.machine, { ...networkOf(scene), options: ['-o', 'probe=arp'] });
+    await strangerOf(scene).sh(`ip addr add ${strangeAddressOf(scene)}/32 dev eth0`);
+  },
+  deed: (scene) => {
+    const wanted = ['--network', networkOf(scene).name, '--ip', strangeAddressOf(scene)];
+    return scene.machine.tryDocker('run', '-d', '--name', 'deed', ...wanted, IMAGE, 'true');
+  },
+  confirm: async (scene) => {
+    await strangerOf(scene).sh(`ip addr del ${strangeAddressOf(scene)}/32 dev eth0`);
+    await scene.machine.lanius('ip', 'unreserve', strangeAddressOf(scene));
+    await scene.machine.docker('rm', '-f', 'deed').catch(() => '');
+    await useNetwork(scene, false);
+  },
+};
+const RUN_FIXED: Scenario = { deed: ({ machine }) => runDeed(machine, '--mac-address', '02:fa:ce:00:00:01') };
 
 export const SCENARIOS: Readonly<Record<Failpoint, Scenario>> = {
   'lease.before-commit': RUN,
@@ -77,10 +121,27 @@ export const SCENARIOS: Readonly<Record<Failpoint, Scenario>> = {
       machine.writeConfig(labConfig(lab, { reconcile: { pendingGraceSeconds: 1 } })),
     confirm: ({ lab, machine }) => machine.writeConfig(labConfig(lab)),
   },
+  'quarantine.before-commit': RUN_STRANGE,
+  'quarantine.after-commit': RUN_STRANGE,
+  'mac.before-commit': RUN_FIXED,
+  'mac.after-commit': RUN_FIXED,
   'endpoint.before-record': RUN,
   'endpoint.after-record': RUN,
   'join.before-link': RUN,
   'join.after-link': RUN,
+  'host-access.after-routes': {
+    prepare: reach,
+    deed: (scene) => runReached(scene, 'deed'),
+    confirm: unreach,
+  },
+  'host-access.before-removal': {
+    prepare: async (scene) => {
+      await reach(scene);
+      expect(await runReached(scene, 'orphan')).to.include({ status: 0 });
+    },
+    deed: ({ machine }) => machine.tryDocker('rm', '-f', 'orphan'),
+    confirm: unreach,
+  },
   'leave.after-undo': REMOVE,
   'endpoint.before-link-delete': REMOVE,
   'release.before-commit': REMOVE,
@@ -142,8 +203,18 @@ export const SCENARIOS: Readonly<Record<Failpoint, Scenario>> = {
   'pool.after-record': CREATE,
   'gateway.before-note': CREATE,
   'gateway.before-record': CREATE,
+  'network.after-uplink': CREATE,
+  'bridge.after-add': ADOPT,
+  'adopt.after-record': ADOPT,
+  'adopt.after-move': ADOPT,
+  'adopt.after-delete': ADOPT,
   'network.before-record': CREATE,
   'network.after-record': CREATE,
+  'network.before-uplink-removal': REMOVE_NETWORK,
+  'restore.before-move': GIVE_BACK,
+  'restore.after-move': GIVE_BACK,
+  'restore.after-delete': GIVE_BACK,
+  'bridge.after-delete': GIVE_BACK,
   'gateway.before-unreserve': REMOVE_NETWORK,
   'pool.before-leave': REMOVE_NETWORK,
   'pool.before-remove': REMOVE_NETWORK,
@@ -155,12 +226,42 @@ export async function clearUp({ machine }: Scene): Promise<void> {
   await machine.sh('docker rm -f victim next deed orphan >/dev/null 2>&1 || true');
 }
 
-function runDeed(machine: Machine): Promise<RunResult> {
-  return machine.tryDocker('run', '-d', '--name', 'deed', '--network', SUBNET.name, IMAGE, 'sleep', '100000');
+function runDeed(machine: Machine, ...options: readonly string[]): Promise<RunResult> {
+  const wanted = ['--name', 'deed', '--network', SUBNET.name, ...options];
+  return machine.tryDocker('run', '-d', ...wanted, IMAGE, 'sleep', '100000');
+}
+
+function strangerOf({ lab, machine }: Scene): Machine {
+  const other = lab.machines.find(({ name }) => name !== machine.name);
+  if (other === undefined) throw new Error('no other machine');
+  return other;
+}
+
+function strangeAddressOf(scene: Scene): string {
+  return networkOf(scene).subnet.replace('.0/24', '.66');
 }
 
 function removeVictim(machine: Machine): Promise<RunResult> {
   return machine.tryDocker('rm', '-f', 'victim');
+}
+
+/** A network with host access. */
+function reach(scene: Scene): Promise<string> {
+  return createNetwork(scene.machine, { ...networkOf(scene), options: ['-o', 'host_access=true'] });
+}
+
+function runReached(scene: Scene, name: string): Promise<RunResult> {
+  const network = networkOf(scene).name;
+  return scene.machine.tryDocker('run', '-d', '--name', name, '--network', network, IMAGE, 'sleep', '100000');
+}
+
+/** The routes have gone; so do network and shim. */
+async function unreach(scene: Scene): Promise<void> {
+  const { machine } = scene;
+  await machine.docker('rm', '-f', 'deed').catch(() => '');
+  await until('the routes are gone', async () => (await machine.sh('ip route show proto 76')) === '');
+  await useNetwork(scene, false);
+  await until('the shim is gone', async () => !(await machine.sh('ip -o link')).includes('lanius:shim'));
 }
 
 /** The daemon dies of this one or of a reconciliation of its own, whichever comes first. */
@@ -177,9 +278,9 @@ function tryCreate(scene: Scene): Promise<RunResult> {
 }
 
 /** The same network (again, if `create`) must be possible, and give addresses. */
-async function useNetwork(scene: Scene, create: boolean): Promise<void> {
+async function useNetwork(scene: Scene, create: boolean, options: readonly string[] = []): Promise<void> {
   const { machine } = scene;
-  const network = networkOf(scene);
+  const network = { ...networkOf(scene), options };
   if (create) await createNetwork(machine, network);
   await machine.docker('run', '--rm', '--network', network.name, IMAGE, 'true');
   await machine.docker('network', 'rm', network.name);
@@ -192,6 +293,22 @@ function networkOf({ name }: Scene): {
 } {
   const third = 32 + FAILPOINT_NAMES.indexOf(name);
   return { name: name.replace('.', '-'), subnet: `10.77.${third}.0/24`, gateway: `10.77.${third}.1` };
+}
+
+/** eth1 has an address, as a host's NIC has. Idempotent. */
+async function prepareUplink({ machine }: Scene): Promise<void> {
+  if (!(await machine.sh('ip -o link')).includes(' eth1@')) await plugCable(machine, 'eth1');
+  await machine.sh(`ip addr replace ${UPLINK_ADDRESS}/24 dev eth1`);
+}
+
+/** The address was never away: it is where it was, and only there; the bridge is gone. */
+async function expectGivenBack({ machine }: Scene): Promise<void> {
+  await until('bridge and note are gone', async () => {
+    const left = await machine.sh('ip -o link; ls /var/lib/lanius/adoptions');
+    return !/br-eth1/.test(left);
+  });
+  expect(await machine.sh(`ip -o addr show to ${UPLINK_ADDRESS}`)).to.match(/^\d+: eth1 [^\n]*$/);
+  expect(await machine.sh('ip route show 192.0.2.0/24')).to.include('dev eth1');
 }
 
 /** From now on the packets between this machine's daemon and etcd are lost; containers have ways of their own. */

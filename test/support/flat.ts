@@ -3,6 +3,7 @@
  * And the question that nearly every journey ends with: is the world exact?
  */
 import { expect } from 'chai';
+import { endpointIdOfAlias } from '../../core/ids.ts';
 import { Lab, type LabOptions } from './lab.ts';
 import type { Machine } from './machine.ts';
 import { type PollOptions, until } from './poll.ts';
@@ -20,6 +21,8 @@ export interface FlatOptions {
   readonly name?: string;
   readonly subnet?: string;
   readonly gateway?: string;
+  /** More words of `docker network create`. */
+  readonly options?: readonly string[];
   /** More settings of the daemons, by section. */
   readonly config?: Readonly<Record<string, unknown>>;
   readonly engineFlags?: readonly string[];
@@ -45,7 +48,7 @@ export async function flatLab(options: FlatOptions = {}): Promise<Lab> {
 }
 
 export function createNetwork(machine: Machine, options: FlatOptions = {}): Promise<string> {
-  const { name = 'flat', subnet = '10.77.0.0/16', gateway = '10.77.0.2' } = options;
+  const { name = 'flat', subnet = '10.77.0.0/16', gateway = '10.77.0.2', options: more = [] } = options;
   const drivers = ['-d', 'lanius', '--ipam-driver', 'lanius'];
   return machine.docker(
     'network',
@@ -57,6 +60,7 @@ export function createNetwork(machine: Machine, options: FlatOptions = {}): Prom
     gateway,
     '-o',
     'parent=eth0',
+    ...more,
     name,
   );
 }
@@ -113,11 +117,11 @@ export function macOfIp(ip: string): string {
   return ['02', '4c', ...bytes].join(':');
 }
 
-/** Links of ours in the machine's own namespace. */
+/** Links of endpoints in the machine's own namespace, where they are only on their way in or out. */
 export async function ownLinks(machine: Machine): Promise<string[]> {
   const links: unknown = JSON.parse(await machine.sh('ip -j link show'));
   return (links as { ifname: string; ifalias?: string }[])
-    .filter((link) => link.ifalias?.startsWith('lanius:') === true)
+    .filter(({ ifname, ifalias = '' }) => ifname.startsWith('ln') && endpointIdOfAlias(ifalias) !== undefined)
     .map((link) => link.ifname);
 }
 

@@ -10,7 +10,7 @@ import { type Deadline, deadlineAfter } from '../../core/deadline.ts';
 import type { Conflict } from '../../core/errors.ts';
 import { randomId } from '../../core/ids.ts';
 import { type Logger, silentLogger as logger } from '../../core/log.ts';
-import { Addresses } from '../../ipam/addresses.ts';
+import { Addresses, type Strangers } from '../../ipam/addresses.ts';
 import { Committer } from '../../ipam/commit/committer.ts';
 import { untilDone } from '../../ipam/commit/patiently.ts';
 import { Session } from '../../ipam/commit/session.ts';
@@ -41,6 +41,8 @@ export interface IpamHostOptions {
   readonly warm?: { readonly size: number; readonly idleMs?: number; readonly checkMs?: number };
   /** Instead of those of the pools in etcd. */
   readonly policies?: LeasePolicies;
+  /** Asks the wire; nobody answers by default. */
+  readonly strangers?: Strangers;
   /** Addresses of its own endpoints, whatever etcd says. */
   readonly hasEndpoint?: LeasesDependencies['hasEndpoint'];
   /** Of the leases. */
@@ -139,6 +141,7 @@ export class IpamHost {
       book,
       claims: this.claimBook,
       clock,
+      ...(options.strangers === undefined ? {} : { strangers: options.strangers }),
       ...(this.warmStock === undefined ? {} : { warmStock: this.warmStock }),
     };
     const { labels = {} } = options;

@@ -5,10 +5,8 @@
  * Why not one `ping` for each: a raw ICMP socket gets a copy of every answer that reaches its namespace, and busybox'
  * ping has room for about twenty. With ten of them one that is not scheduled for 20 ms loses answers that came.
  * Here there is one socket, with room for seconds. A late timer sends later, never a burst.
- *
- * @see RFC 792 p. 14 (echo); icmp(7) ICMP_FILTER; socket(7) SO_RCVBUFFORCE
  */
-import { bind, recv, sendto, setsockopt, socket } from '../../net/rtnetlink/libc.ts';
+import { EchoSocket, socketAddress } from './echo-socket.ts';
 
 export interface Count {
   readonly ip: string;
@@ -18,17 +16,6 @@ export interface Count {
   readonly longestGapMs: number;
 }
 
-const AF_INET = 2;
-const SOCK_RAW = 3;
-const IPPROTO_ICMP = 1;
-const SOL_SOCKET = 1;
-const SO_RCVBUFFORCE = 33;
-const SOL_RAW = 255;
-const ICMP_FILTER = 1;
-const MSG_DONTWAIT = 0x40;
-const ECHO = 8;
-const ECHO_REPLY = 0;
-const ROOM_BYTES = 16 * 1024 * 1024;
 /** How long answers may take after the last packet. */
 const UNDER_WAY_MS = 1000;
 
@@ -38,34 +25,6 @@ interface Target {
   readonly address: Buffer;
   readonly answered: boolean[];
   nextAt: number;
-}
-
-function addressOf(ip: string): Buffer {
-  const address = Buffer.alloc(16);
-  address.writeUInt16LE(AF_INET, 0);
-  for (const [index, byte] of ip.split('.').entries()) address.writeUInt8(Number(byte), 4 + index);
-  return address;
-}
-
-function open(): number {
-  const fd = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
-  const number = (value: number): Buffer => {
-    const bytes = Buffer.alloc(4);
-    bytes.writeUInt32LE(value >>> 0);
-    return bytes;
-  };
-  setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, number(ROOM_BYTES));
-  setsockopt(fd, SOL_RAW, ICMP_FILTER, number(~(1 << ECHO_REPLY)));
-  bind(fd, addressOf('0.0.0.0'));
-  return fd;
-}
-
-/** @see RFC 1071 */
-function checksum(bytes: Buffer): number {
-  let sum = 0;
-  for (let at = 0; at < bytes.length; at += 2) sum += bytes.readUInt16BE(at);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return ~sum & 0xffff;
 }
 
 function count({ ip, intervalMs, answered }: Target): Count {
@@ -80,41 +39,27 @@ function count({ ip, intervalMs, answered }: Target): Count {
 }
 
 function main(list: readonly (readonly [string, number])[]): void {
-  const fd = open();
-  const identity = process.pid & 0xffff;
+  const socket = new EchoSocket({ identity: process.pid });
   const targets = list.map(
-    ([ip, intervalMs]): Target => ({ ip, intervalMs, address: addressOf(ip), answered: [], nextAt: 0 }),
+    ([ip, intervalMs]): Target => ({
+      ip,
+      intervalMs,
+      address: socketAddress(ip),
+      answered: [],
+      nextAt: 0,
+    }),
   );
-  const packet = Buffer.alloc(64);
-  const answer = Buffer.alloc(1500);
 
   const send = (target: Target, index: number): void => {
-    packet.fill(0);
-    packet.writeUInt8(ECHO, 0);
-    packet.writeUInt16BE(identity, 4);
-    packet.writeUInt16BE(target.answered.length & 0xffff, 6);
-    packet.writeUInt32BE(index, 8);
-    packet.writeUInt32BE(target.answered.length, 12);
-    packet.writeUInt16BE(checksum(packet), 2);
+    // one that cannot even be sent, because no neighbour answers for it, is lost
+    socket.send(target.address, { first: index, second: target.answered.length });
     target.answered.push(false);
-    try {
-      sendto(fd, packet, target.address, 'send an echo request');
-    } catch {
-      // no neighbour answers for it: not answered, so lost
-    }
   };
   const receive = (): void => {
-    for (;;) {
-      try {
-        recv(fd, answer, MSG_DONTWAIT, 'receive an echo reply');
-      } catch {
-        return; // no more for now
-      }
-      const at = (answer.readUInt8(0) & 0x0f) * 4;
-      if (answer.readUInt8(at) !== ECHO_REPLY || answer.readUInt16BE(at + 4) !== identity) continue;
-      const target = targets[answer.readUInt32BE(at + 8)];
-      const sequence = answer.readUInt32BE(at + 12);
-      if (target !== undefined && sequence < target.answered.length) target.answered[sequence] = true;
+    for (let answer = socket.receive(); answer !== undefined; answer = socket.receive()) {
+      const target = targets[answer.first];
+      if (target !== undefined && answer.second < target.answered.length)
+        target.answered[answer.second] = true;
     }
   };
   const turn = (): void => {

@@ -116,7 +116,7 @@ export function playedDriver() {
       endpoints,
       holders,
       attachments: new Attachments({ net, modes: { macvlan: new MacvlanMode({ net }) } }),
-      uplinks: new Uplinks({ parts: [], networks }),
+      uplinks: new Uplinks({ parts: [], networks, logger }),
       sandboxes: { joined: () => {}, program: async () => {}, left: () => {} },
       clock: systemClock,
       logger,

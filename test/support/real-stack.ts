@@ -9,6 +9,7 @@ import { systemClock } from '../../core/clock.ts';
 import { randomId } from '../../core/ids.ts';
 import { silentLogger } from '../../core/log.ts';
 import { DEFAULT_MAC_PREFIX } from '../../core/mac.ts';
+import { composeArp } from '../../daemon/compose-arp.ts';
 import { composeLinks } from '../../daemon/compose-links.ts';
 import { Addresses } from '../../ipam/addresses.ts';
 import { Committer } from '../../ipam/commit/committer.ts';
@@ -121,6 +122,22 @@ export class RealStack {
     );
     const kernel = new KernelWorker({ namespacePath: this.namespace.path }, { log: logger });
     const net = new KernelLinks(kernel);
+    const arp = composeArp({
+      host,
+      macPrefix: DEFAULT_MAC_PREFIX,
+      kv,
+      layout,
+      kernel,
+      committer,
+      book,
+      leases,
+      networks,
+      endpoints,
+      claims,
+      clock,
+      logger,
+    });
+    await arp.macs.load();
     const network = new NetworkDriver(
       { driverName: 'lanius', defaultParent: PARENT, macPrefix: DEFAULT_MAC_PREFIX, instance },
       {
@@ -129,7 +146,18 @@ export class RealStack {
         networks,
         endpoints,
         holders: { joined: () => {}, left: () => {} },
-        ...composeLinks({ kernel, net, networks, endpoints, logger }),
+        ...composeLinks({
+          kernel,
+          net,
+          networks,
+          endpoints,
+          adoptions: new RecordStore({ stateDir: this.#stateDir, ...RECORD_KINDS.adoptions }, { logger }),
+          bootId,
+          engineNetworks: async () => [],
+          engineEndpoints: async () => new Set<string>(),
+          arp,
+          logger,
+        }),
         clock,
         logger,
       },
@@ -140,6 +168,7 @@ export class RealStack {
       () => socket.close(),
       () => kernel.close(),
       () => book.close(),
+      () => arp.close(),
       () => session.stop(),
       async () => kv.close(),
     );

@@ -1,44 +1,48 @@
 /**
- * Runs inside user-mode Linux (e2e/uml.test.ts starts it): two machines on a trunk, and networks of Lanius on the
- * VLANs 5 and 6, one by `parent=eth0.5`, one by `parent=eth0` and `vlan=6`.
+ * Runs inside user-mode Linux (uml.test.ts starts it): two machines on a trunk, and networks of Lanius on the
+ * VLANs 5 and 6, one by `parent=eth0.5`, one by `parent=eth0` and `vlan=6`. On the second machine eth0.6 is its operator's.
+ *
+ * One story: each test goes on where the one before ended.
  */
 import { expect } from 'chai';
 import type { DoctorReport } from '../../plugin/wire/admin.ts';
-import { labConfig, leases, macOfIp, type RunningContainer, running } from '../support/flat.ts';
+import { labConfig, leases, macOfIp } from '../support/flat.ts';
 import { Lab } from '../support/lab.ts';
 import type { Machine } from '../support/machine.ts';
 import { until } from '../support/poll.ts';
 import { need } from '../support/require.ts';
 import { runOk } from '../support/run.ts';
-
-const NETWORKS = [
-  { name: 'five', subnet: '10.5.0.0/16', parent: ['-o', 'parent=eth0.5'] },
-  { name: 'six', subnet: '10.6.0.0/16', parent: ['-o', 'parent=eth0', '-o', 'vlan=6'] },
-] as const;
+import { crashTests } from './vlan-crash.ts';
+import {
+  containerOn,
+  containersOf,
+  create,
+  expectTalk,
+  MARK,
+  mustCreate,
+  NETWORKS,
+  removeNetwork,
+  serve,
+  subInterface,
+  subInterfaceNames,
+  TRUNK,
+  untilNames,
+} from './vlan-lab.ts';
 
 describe('uml/vlan', () => {
   let lab: Lab;
   let h1: Machine;
   let h2: Machine;
+  /** Index of the operator's sub-interface. */
+  let operators: number | undefined;
 
   before(async function () {
     need(this, 'root', 'netns', 'docker', 'lab');
-    lab = await Lab.up({
-      machines: [
-        { name: 'h1', engine: '20.10' },
-        { name: 'h2', engine: '28.5' },
-      ],
-      etcd: { unsafeNoFsync: true },
-      vlans: [5, 6],
-    });
-    h1 = lab.machine('h1');
-    h2 = lab.machine('h2');
+    lab = await Lab.up(TRUNK);
+    [h1, h2] = [lab.machine('h1'), lab.machine('h2')];
+    await h2.sh('ip link add link eth0 name eth0.6 type vlan id 6 && ip link set eth0.6 up');
+    operators = (await subInterface(h2, 'eth0.6'))?.linkIndex;
     await each(async (machine) => {
-      for (const vlan of [5, 6]) {
-        await machine.sh(
-          `ip link add link eth0 name eth0.${vlan} type vlan id ${vlan} && ip link set eth0.${vlan} up`,
-        );
-      }
       await machine.startLanius(labConfig(lab));
       await machine.startEngine();
     });
@@ -46,54 +50,85 @@ describe('uml/vlan', () => {
   after(() => lab?.down());
 
   const each = <T>(act: (machine: Machine) => Promise<T>): Promise<T[]> => Promise.all(lab.machines.map(act));
-  const create = (machine: Machine, ...args: readonly string[]) =>
-    machine.tryDocker('network', 'create', '-d', 'lanius', '--ipam-driver', 'lanius', ...args);
 
-  it('makes networks on both machines, on a sub-interface and on parent with vlan', async () => {
+  it('makes the sub-interfaces with the first network on them, and takes the one that is there', async () => {
     await each(async (machine) => {
       for (const { name, subnet, parent } of NETWORKS) {
-        const said = await create(machine, '--subnet', subnet, ...parent, name);
-        expect(said.status, said.stderr).to.equal(0);
+        await mustCreate(machine, '--subnet', subnet, ...parent, name);
       }
     });
     for (const machine of lab.machines) {
       const networks = (await machine.lanius('network', 'ls', '-o', 'json')) as { parent: string }[];
       expect(networks.map(({ parent }) => parent).sort()).to.deep.equal(['eth0.5', 'eth0.6']);
+      const five = await subInterface(machine, 'eth0.5');
+      expect(five).to.include({ lower: 'eth0', vlan: 5, mtu: 1500, up: true, alias: MARK });
+    }
+    expect(await subInterface(h1, 'eth0.6')).to.include({ vlan: 6, up: true, alias: MARK });
+    expect(await subInterface(h2, 'eth0.6')).to.include({ linkIndex: operators, alias: '' });
+  });
+
+  it('lets several networks use one sub-interface, which stays for the others', async () => {
+    const before = await subInterface(h1, 'eth0.5');
+    await mustCreate(h1, '--subnet', '10.55.0.0/16', '-o', 'parent=eth0', '-o', 'vlan=5', 'more');
+    await removeNetwork(h1, 'more');
+    await until('the removal is over', async () => !/more/.test(await h1.docker('network', 'ls')));
+    expect(await subInterface(h1, 'eth0.5')).to.deep.equal(before);
+  });
+
+  it('refuses VLANs out of range, by option and by name', async () => {
+    for (const vlan of ['0', '4095', '4096']) {
+      const option = ['-o', 'parent=eth0', '-o', `vlan=${vlan}`];
+      const byOption = await create(h1, '--subnet', '10.7.0.0/16', ...option, 'wrong');
+      expect(byOption.stderr).to.match(new RegExp(`option vlan: "${vlan}" is not .* from 1 to 4094`));
+      const byName = await create(h1, '--subnet', '10.7.0.0/16', '-o', `parent=eth0.${vlan}`, 'wrong');
+      expect(byName.stderr).to.contain(`${vlan} is no VLAN of eth0: VLANs are 1 to 4094`);
+      expect([byOption.status, byName.status]).to.deep.equal([1, 1]);
     }
   });
 
-  it('refuses a VLAN without its sub-interface with the command that makes it', async () => {
-    const { status, stderr } = await create(
-      h1,
-      ...['--subnet', '10.7.0.0/16', '-o', 'parent=eth0', '-o', 'vlan=7', 'seven'],
-    );
-    expect(status).to.equal(1);
-    expect(stderr).to.contain(
-      'VLAN sub-interface eth0.7 does not exist on this host: ip link add link eth0 name eth0.7 type vlan id 7 && ip link set eth0.7 up',
-    );
-  });
-
-  it('refuses a link of that name that is another VLAN', async () => {
-    await h1.sh('ip link add link eth0 name eth0.8 type vlan id 9');
-    const { status, stderr } = await create(
-      h1,
-      ...['--subnet', '10.8.0.0/16', '-o', 'parent=eth0', '-o', 'vlan=8', 'eight'],
-    );
-    await h1.sh('ip link del eth0.8');
-    expect(status).to.equal(1);
-    expect(stderr).to.contain('link eth0.8 exists, but is not the VLAN 8 (it is VLAN 9)');
-  });
-
-  for (const vlan of ['0', '4095']) {
-    it(`refuses vlan=${vlan}`, async () => {
+  it('refuses a name that another VLAN or another kind of link has, and leaves those alone', async () => {
+    await h1.sh('ip link add link eth0 name eth0.8 type vlan id 9; ip link add eth0.7 type dummy');
+    for (const [vlan, what] of [
+      ['8', 'VLAN 9 of eth0'],
+      ['7', 'a dummy'],
+    ] as const) {
       const { status, stderr } = await create(
         h1,
-        ...['--subnet', '10.7.0.0/16', '-o', 'parent=eth0', '-o', `vlan=${vlan}`, 'wrong'],
+        ...['--subnet', '10.8.0.0/16', '-o', 'parent=eth0', '-o', `vlan=${vlan}`, 'eight'],
       );
       expect(status).to.equal(1);
-      expect(stderr).to.match(new RegExp(`option vlan: .*${vlan}.*1 to 4094`));
-    });
-  }
+      expect(stderr).to.contain(
+        `link eth0.${vlan} exists, but is not VLAN ${vlan} of eth0 (it is ${what}): rename it`,
+      );
+    }
+    expect(await subInterfaceNames(h1)).to.equal('eth0.5 eth0.6 eth0.8');
+    await h1.sh('ip link del eth0.7; ip link del eth0.8');
+  });
+
+  it('uses the sub-interface that a VLAN has under another name, and never removes it', async () => {
+    await h1.sh('ip link add link eth0 name office type vlan id 9 && ip link set office up');
+    await mustCreate(h1, '--subnet', '10.9.0.0/16', '-o', 'parent=eth0.9', 'nine');
+    const networks = (await h1.lanius('network', 'ls', '-o', 'json')) as { parent: string }[];
+    expect(networks.map(({ parent }) => parent)).to.include('office');
+    await removeNetwork(h1, 'nine');
+    await h1.docker('network', 'ls');
+    expect(await subInterface(h1, 'office')).to.include({ alias: '', vlan: 9 });
+    await h1.sh('ip link del office');
+  });
+
+  it('gives a long name a short form, and a parent that is down its sub-interface all the same', async () => {
+    await h1.sh('ip link add fourteen-chars mtu 1400 type dummy');
+    await mustCreate(h1, '--subnet', '10.7.0.0/16', '-o', 'parent=fourteen-chars.7', 'seven');
+    const made = (await subInterfaceNames(h1)).split(' ').find((name) => name.startsWith('vl')) ?? '';
+    expect(made).to.match(/^vl[0-9a-f]{8}\.7$/);
+    const expected = { lower: 'fourteen-chars', vlan: 7, alias: MARK, mtu: 1400 };
+    expect(await subInterface(h1, made)).to.include({ ...expected, up: false });
+    await h1.sh('ip link set fourteen-chars up');
+    expect(await subInterface(h1, made)).to.include({ ...expected, up: true });
+    await removeNetwork(h1, 'seven');
+    await untilNames(h1, 'eth0.5 eth0.6');
+    await h1.sh('ip link del fourteen-chars');
+  });
 
   it('leaves no pool behind what it refused', async () => {
     const pools = (await h1.lanius('pool', 'ls', '-o', 'json')) as { pool: string }[];
@@ -101,15 +136,10 @@ describe('uml/vlan', () => {
   });
 
   it('starts containers on both machines, each with the MAC of its address', async () => {
-    const serve = 'while :; do echo "hello from $(hostname)" | nc -l -p 9000; done';
     await each(async (machine) => {
-      for (const { name } of NETWORKS) {
-        const container = `${machine.name}-${name}`;
-        const names = ['--name', container, '--hostname', container, '--network', name];
-        await machine.docker('run', '-d', ...names, 'bb:1', 'sh', '-c', serve);
-      }
+      for (const { name } of NETWORKS) await serve(machine, name, '--restart', 'always');
     });
-    const all = (await containers()).flat();
+    const all = await containersOf(lab);
     expect(all).to.have.length(4);
     expect(new Set(all.map(({ ip }) => ip)).size).to.equal(4);
     for (const { ip, mac, name } of all) {
@@ -119,21 +149,12 @@ describe('uml/vlan', () => {
   });
 
   for (const { name } of NETWORKS) {
-    it(`connects the machines within the VLAN ${name} by ping and TCP, both ways`, async () => {
-      for (const [from, to] of [
-        [h1, h2],
-        [h2, h1],
-      ] as const) {
-        const { ip } = await one(to, name);
-        const script = `ping -c2 -i 0.2 -W2 ${ip} >/dev/null && nc -w 5 ${ip} 9000 </dev/null`;
-        const said = await from.docker('exec', `${from.name}-${name}`, 'sh', '-c', script);
-        expect(said).to.equal(`hello from ${to.name}-${name}`);
-      }
-    });
+    it(`connects the machines within the VLAN ${name} by ping and TCP, both ways`, () =>
+      expectTalk(lab, name));
   }
 
   it('keeps the VLANs apart, even for an address of the other one', async () => {
-    const target = await one(h2, 'five');
+    const target = await containerOn(h2, 'five');
     const ask = async (container: string, own: string) => {
       const sandbox = await h1.sandbox(container);
       await runOk(sandbox.command(['ip', 'addr', 'add', `${own}/16`, 'dev', 'eth0']));
@@ -150,7 +171,7 @@ describe('uml/vlan', () => {
   });
 
   it('has the leases exact, with host and container', async () => {
-    const want = (await containers()).flat().map(({ ip, name }) => `${ip} ${name.split('-')[0]} ${name}`);
+    const want = (await containersOf(lab)).map(({ ip, name }) => `${ip} ${name.split('-')[0]} ${name}`);
     await until('the leases are those of the containers', async () => {
       const rows = await leases(h1);
       const have = rows.map(({ address, host, containerName }) => `${address} ${host} ${containerName}`);
@@ -163,29 +184,21 @@ describe('uml/vlan', () => {
     const { checks } = JSON.parse(said.stdout) as DoctorReport;
     const of = (check: string) => checks.find((row) => row.check === check);
     expect(of('kernel')).to.include({ status: 'ok' });
-    expect(of('kernel')?.finding).to.match(/makes macvlan links and VLAN sub-interfaces$/);
+    expect(of('kernel')?.finding).to.match(/makes macvlan links and VLAN sub-interfaces/);
     for (const vlan of [5, 6]) expect(of(`parent eth0.${vlan}`)).to.include({ status: 'ok' });
   });
 
-  it('leaves nothing when containers and networks are removed', async () => {
+  crashTests(() => lab);
+
+  it('removes its sub-interfaces with the last network, and leaves the operator his', async () => {
     await each(async (machine) => {
       await machine.sh('docker rm -f $(docker ps -aq) >/dev/null && docker network rm five six >/dev/null');
     });
+    await untilNames(h1, '');
+    await untilNames(h2, 'eth0.6');
+    expect(await subInterface(h2, 'eth0.6')).to.include({ alias: '', vlan: 6 });
     const keys = await lab.etcd.ctl('get', '--prefix', '--keys-only', '/lanius/v1/');
     const left = keys.split('\n').filter((key) => key !== '' && !/\/(hosts|sessions|poolset)/.test(key));
     expect(left).to.deep.equal([]);
   });
-
-  /** By machine, those of both networks. */
-  function containers(): Promise<RunningContainer[][]> {
-    return each(async (machine) =>
-      (await Promise.all(NETWORKS.map(({ name }) => running(machine, name)))).flat(),
-    );
-  }
-
-  async function one(machine: Machine, network: string): Promise<RunningContainer> {
-    const [container] = await running(machine, network);
-    if (container === undefined) throw new Error(`no container of ${network} on ${machine.name}`);
-    return container;
-  }
 });

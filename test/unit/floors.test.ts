@@ -21,6 +21,7 @@ const FLOORS: Readonly<Record<string, number>> = {
 /** Floors within ipam/; files right under it are the ways in and the shapes that all share. */
 const IPAM_FLOORS: Readonly<Record<string, number>> = {
   address: 1,
+  mac: 1,
   commit: 2,
   lease: 3,
   pool: 4,

@@ -138,11 +138,14 @@ describe('daemon/config-keys', () => {
     expect(read('etcd.hosts', 'http://a:1, http://b:2')).to.deep.equal(['http://a:1', 'http://b:2']);
     expect(read('etcd.hosts', '')).to.deep.equal([]);
     expect(read('etcd.hosts', '["http://a:1"]')).to.deep.equal(['http://a:1']);
+    expect(read('net.tuneNeighbourTable', 'true')).to.equal(true);
+    expect(read('net.tuneNeighbourTable', 'false')).to.equal(false);
     expect(read('ipam.pools', '[{"name":"a"}]')).to.deep.equal([{ name: 'a' }]);
   });
 
   it('says what a text should be', () => {
     expect(() => read('etcd.timeoutMs', '2s')).to.throw('"2s" is not a number');
+    expect(() => read('net.tuneNeighbourTable', 'yes')).to.throw('"yes" is neither true nor false');
     expect(() => read('ipam.pools', 'a')).to.throw('must be a JSON list');
     expect(() => read('ipam.pools', '[')).to.throw('is not JSON');
   });

@@ -170,6 +170,13 @@ describe('daemon/doctor', () => {
       session: { held: true },
       reconciler: { last: { ...report, at: new Date().toISOString() } },
       networks: () => [network],
+      links: {
+        networks: { list: () => [] },
+        endpoints: { list: () => [] },
+        uplinks: { problems: new Map() },
+        revival: { problems: new Map() },
+        net: { linkListIn: async () => undefined },
+      },
       clock: systemClock,
     };
     const options = {
@@ -185,7 +192,7 @@ describe('daemon/doctor', () => {
       expect(checks.filter((one) => one.status === 'fail').map(({ check }) => check)).to.deep.equal([
         'plugin socket',
       ]);
-      expect(checks).to.have.length(9);
+      expect(checks).to.have.length(10);
       for (const one of checks) if (one.status !== 'ok') expect(one.remedy, one.check).to.be.a('string');
     });
 

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { linkAliasOf } from '../../../core/ids.ts';
 import { formatIp, parseCidr, parseIp } from '../../../core/ip.ts';
 import { addressKey } from '../../../ipam/address/address-key.ts';
 import { agreed, isChange, type PlanContext, plan } from '../../../ipam/reconcile/reconcile-plan.ts';
@@ -146,10 +147,23 @@ describe('ipam/reconcile-plan', () => {
   });
 
   it('frees lease, endpoint and link of an endpoint that the engine has forgotten', () => {
-    const link = { name: 'lne', linkIndex: 4, alias: 'lanius:e', mtuBytes: 1500, up: false, carrier: false };
-    const look = { leases: [lease('10.0.0.7')], endpoints: [endpoint('e', '10.0.0.7')], links: [link] };
+    const id = 'e'.repeat(64);
+    const link = {
+      name: 'lne',
+      linkIndex: 4,
+      alias: linkAliasOf(id),
+      mtuBytes: 1500,
+      up: false,
+      carrier: false,
+    };
+    const look = { leases: [lease('10.0.0.7')], endpoints: [endpoint(id, '10.0.0.7')], links: [link] };
     expect(actions(look)).to.deep.equal(['lease free', 'endpoint delete', 'link keep']);
     expect(actions({ links: [link] })).to.deep.equal(['link delete']);
+    expect(actions({ links: [{ ...link, alias: 'lanius:vlan' }] })).to.deep.equal(['link keep']);
+    const hostEnd = { ...link, name: 'lhe', kind: 'veth', up: true };
+    expect(actions({ links: [hostEnd] })).to.deep.equal(['link delete']);
+    // The other end is up, so it is in a sandbox.
+    expect(actions({ links: [{ ...hostEnd, carrier: true }] })).to.deep.equal(['link keep']);
   });
 
   it('waits for what this daemon was asked a moment ago by a living engine, not by a dead one', () => {

@@ -16,7 +16,7 @@ import type { Look } from '../../../ipam/reconcile/reconcile-world.ts';
 
 const SUBNETS = ['10.0.0.0/24', '10.0.1.0/24'];
 const NETWORKS = ['n1', 'n2', 'n3'];
-const ENDPOINTS = ['e1', 'e2', 'e3', 'e4'];
+const ENDPOINTS = ['1', '2', '3', '4'].map((digit) => digit.repeat(64));
 const NOW = 1_000_000;
 const GRACE_MS = 60_000;
 

@@ -30,14 +30,22 @@ describe('plugin/network-driver', () => {
   it('puts a network into the VLAN of its pools, and refuses another', async () => {
     const { net, networks, store, createNetwork } = playedDriver();
     store.settings = { title: 'prod', vlan: 5 };
-    net.links.set('eth0.5', { ...linkOf('eth0.5'), kind: 'vlan', vlanId: 5 });
+    net.links.set('eth0.5', { ...linkOf('eth0.5'), linkIndex: 3, parentIndex: 2, kind: 'vlan', vlanId: 5 });
     await createNetwork();
     expect(networks.get(NID)?.parent).to.equal('eth0.5');
     await networks.delete(NID);
     const refused = await createNetwork(5000, { vlan: '6' }).catch((error: Error) => error.message);
     expect(refused).to.equal('pool prod is in VLAN 5, not 6: leave out -o vlan, or choose another pool');
     await createNetwork(5000, { parent: 'eth0.5' });
-    expect(networks.get(NID)?.parent).to.equal('eth0.5');
+    expect(networks.get(NID)).to.include({ parent: 'eth0.5' }).and.not.have.property('vlan');
+    await networks.delete(NID);
+    store.settings = { title: 'prod', vlan: 7 };
+    const inOther = await createNetwork(5000, { parent: 'eth0.5' }).catch((error: Error) => error.message);
+    expect(inOther).to.equal(
+      'the pool of the network is in VLAN 7, but parent eth0.5 is VLAN 5: give the link below it as -o parent=, or choose another pool',
+    );
+    await createNetwork(5000, { parent: 'eth0.7' });
+    expect(networks.get(NID)).to.deep.include({ parent: 'eth0.7', vlan: { lower: 'eth0', vlanId: 7 } });
   });
 
   it('gives endpoints the MAC prefix of their pool', async () => {

@@ -13,13 +13,21 @@ describe('plugin/options', () => {
   it('parses every network option', () => {
     const given = { parent: 'eth0', vlan: '100', mode: 'macvlan', macvlan_mode: 'vepa', mtu: '9000' };
     expect(parseNetworkOptions(given)).to.deep.equal({ ...given, vlan: 100, mtu: 9000 });
+    const bridged = { mode: 'bridge', bridge: 'br0', adopt_address: 'true', host_access: 'false' };
+    expect(parseNetworkOptions(bridged)).to.deep.equal({
+      ...bridged,
+      adopt_address: true,
+      host_access: false,
+    });
+    const quiet = { arp: 'responder', responder: 'leased', probe: 'arp' };
+    expect(parseNetworkOptions(quiet)).to.deep.equal(quiet);
     expect(parseNetworkOptions({})).to.deep.equal({});
   });
 
   it('names an unknown option, the likely one, and all there are', () => {
     expect(() => parseNetworkOptions({ parnet: 'eth0' })).to.throw(
       InvalidRequest,
-      /^unknown network option "parnet": did you mean "parent"\? known: macvlan_mode, mode, mtu, parent, vlan$/,
+      /^unknown network option "parnet": did you mean "parent"\? known: adopt_address, arp, bridge, host_access, macvlan_mode, mode, mtu, parent, probe, responder, vlan$/,
     );
     expect(() => parseNetworkOptions({ colour: 'red' })).to.throw(
       /^unknown network option "colour": known: /,
@@ -82,16 +90,33 @@ describe('plugin/options', () => {
     });
   }
 
-  for (const parent of ['', 'a b', 'a/b', '..', '.', 'sixteen-letters-', 'eth0:1', 'a\nb', '\0']) {
+  for (const parent of [
+    '',
+    'a b',
+    'a/b',
+    '..',
+    '.',
+    'sixteen-letters-',
+    'eth0:1',
+    'a\nb',
+    '\0',
+    'sixteen-letters-.5',
+  ]) {
     it(`refuses parent=${JSON.stringify(parent)}`, () => {
       expect(() => parseNetworkOptions({ parent })).to.throw(InvalidRequest, 'cannot be the name of a link');
     });
   }
 
+  it('takes LINK.VLAN as parent, even if that is longer than a name can be', () => {
+    for (const parent of ['eth0.100', 'fifteen-letters.4094', 'vlan.of.a.vlan', 'p.9999']) {
+      expect(parseNetworkOptions({ parent })).to.deep.equal({ parent });
+    }
+  });
+
   it('says which modes there are', () => {
-    expect(() => parseNetworkOptions({ mode: 'ipvlan' })).to.throw(
+    expect(() => parseNetworkOptions({ mode: 'veth' })).to.throw(
       Unsupported,
-      '"ipvlan" is not offered, only macvlan',
+      '"veth" is not offered, only macvlan, bridge, ipvlan',
     );
     expect(() => parseNetworkOptions({ macvlan_mode: 'brige' })).to.throw(
       InvalidRequest,

@@ -2,21 +2,29 @@ import { expect } from 'chai';
 import { need } from '../support/require.ts';
 import { runInUml, runMochaInUml, succeeded, type UmlResult } from '../support/uml.ts';
 
-describe('e2e/uml', function () {
-  this.timeout(300_000);
+describe('uml', function () {
+  this.timeout(450_000);
   let vlan: Promise<UmlResult>;
   let systemd: Promise<UmlResult>;
+  let ipvlan: Promise<UmlResult>;
+  let responder: Promise<UmlResult>;
 
   before(function () {
     need(this, 'root', 'lab', 'uml');
     // a guest has one CPU: both at once take as long as one
-    vlan = runMochaInUml('test/uml/vlan.js', { timeoutMs: 280_000 });
+    vlan = runMochaInUml('test/uml/vlan.js', { timeoutMs: 420_000 });
     systemd = runMochaInUml('test/uml/systemd.js', { mode: 'systemd', timeoutMs: 280_000 });
-    for (const running of [vlan, systemd]) running.catch(() => {}); // told by the test that waits for it
+    ipvlan = runMochaInUml('test/uml/ipvlan.js', { timeoutMs: 280_000 });
+    responder = runMochaInUml('test/netns/responder-life.test.js', { timeoutMs: 400_000 });
+    for (const running of [vlan, systemd, ipvlan, responder]) running.catch(() => {}); // told by the test that waits for it
   });
-  after(() => Promise.allSettled([vlan, systemd]));
+  after(() => Promise.allSettled([vlan, systemd, ipvlan, responder]));
 
   it('carries the VLANs of Lanius over a trunk between two machines', () => passed(vlan));
+
+  it('gives containers ipvlan links, on a kernel that has them', () => passed(ipvlan));
+
+  it('answers ARP on a kernel that is late with memory for the maps', () => passed(responder));
 
   it('runs Lanius as a hardened unit of systemd, beside docker.service', () => passed(systemd));
 
