@@ -30,8 +30,8 @@ export interface ArpChoice {
 }
 
 /**
- * Up to here `auto` writes a table into each container: 2 MB of kernel memory and some 5 ms each, and dead addresses fail
- * as they always did. Beyond it the responder, which costs no memory per container, is the better one.
+ * Up to here `auto` writes a table into each container: 2 MB of kernel memory and some 5 ms each. Beyond it the responder,
+ * which costs no memory per container, is the better one.
  */
 export const MOST_PRELOADED_BY_AUTO = 4096;
 
@@ -54,7 +54,11 @@ export function chooseArp({ ofNetwork, ofPool, mode, entries, responder }: ArpCa
   });
   if (wish === 'off') return answer('off', `${said} says off`);
   if (entries === 0) return answer('off', 'no IPv4 address is planned');
-  if (wish === 'auto') return chooseFor(mode, entries, responder, answer);
+  if (mode === 'ipvlan') {
+    const reason = 'containers of mode ipvlan have the MAC of their parent';
+    return wish === 'auto' ? answer('off', reason) : answer('off', reason, `arp=${wish}: ${reason}`);
+  }
+  if (wish === 'auto') return chooseFor(entries, responder, answer);
   const fits = entries <= MOST_PRELOADED;
   if (wish === 'responder') {
     if (responder === true) return answer('responder', `${said} says responder`);
@@ -74,12 +78,10 @@ export function chooseArp({ ofNetwork, ofPool, mode, entries, responder }: ArpCa
 }
 
 function chooseFor(
-  mode: ArpCase['mode'],
   entries: number,
   responder: true | string,
   answer: (how: ArpHow, reason: string) => ArpChoice,
 ): ArpChoice {
-  if (mode === 'ipvlan') return answer('off', 'containers of mode ipvlan have the MAC of their parent');
   if (entries <= MOST_PRELOADED_BY_AUTO) return answer('preload', `${entries} addresses are few`);
   if (responder === true) return answer('responder', `${entries} addresses are many`);
   if (entries <= MOST_PRELOADED) return answer('preload', `the responder cannot be had: ${responder}`);

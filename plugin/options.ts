@@ -38,7 +38,7 @@ export const NETWORK_OPTIONS = {
     values: 'auto, preload, responder, off',
     default: 'auto',
     explanation:
-      'How ARP requests for containers are kept off the wire: preload = a static table in each container; responder = a program in the kernel answers them; off = ordinary ARP.',
+      'How ARP requests for containers are kept off the wire: auto = preload for up to 4096 addresses, else responder; preload = a static table in each container; responder = a program in the kernel answers them; off = ordinary ARP. All but off take every address of the range for a container’s: exclude other machines from the pool (docs/arp.md).',
     parse: (text) => oneOf('arp', text, ['auto', 'preload', 'responder', 'off'] as const, InvalidRequest),
   },
   bridge: {
@@ -91,7 +91,7 @@ export const NETWORK_OPTIONS = {
     values: 'range, leased',
     default: 'range',
     explanation:
-      'With arp=responder, what is answered for: range = every address of the pool; leased = those that are in use, so that others fail at once.',
+      'With arp=responder (also where auto has chosen it), what is answered for: range = every planned address; leased = those that are in use, so that others fail after some seconds.',
     parse: (text) => oneOf('responder', text, ['range', 'leased'] as const, InvalidRequest),
   },
   vlan: {

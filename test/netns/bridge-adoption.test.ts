@@ -69,6 +69,7 @@ describe('links/address-adoption', function () {
     try {
       await parts.uplink.prepare(ADOPTING);
       expect(host.addressing()).to.deep.equal(onBridge(original));
+      await delay(500);
       expect(Math.max(...(await gaps()))).to.be.at.most(ADOPT_GAP_MS);
       await parts.uplink.prepare(ADOPTING);
       expect(host.addressing()).to.deep.equal(onBridge(original));
@@ -100,6 +101,7 @@ describe('links/address-adoption', function () {
       await host.act('prepare', stateDir, point);
       expect(await host.act('prepare', stateDir)).to.equal('');
       expect(host.addressing()).to.deep.equal(onBridge(original));
+      await delay(300);
       expect(Math.max(...(await gaps()))).to.be.at.most(ADOPT_GAP_MS);
       const parts = await new BridgeParts(host.namespace.path, stateDir).load();
       try {

@@ -39,10 +39,12 @@ describe('links/arp-choice', () => {
     expect(chooseArp({ ...CASE, ofNetwork: 'preload', entries: 500_000, responder: NO }).how).to.equal('off');
   });
 
-  it('leaves ARP alone where nothing is planned, and by itself with ipvlan', () => {
+  it('leaves ARP alone where nothing is planned, and always with ipvlan', () => {
     expect(chooseArp({ ...CASE, entries: 0, ofNetwork: 'preload' })).to.include({ how: 'off' });
     expect(chooseArp({ ...CASE, mode: 'ipvlan' })).to.include({ how: 'off' });
-    expect(chooseArp({ ...CASE, mode: 'ipvlan', ofNetwork: 'responder' })).to.include({ how: 'responder' });
+    const asked = chooseArp({ ...CASE, mode: 'ipvlan', ofNetwork: 'responder' });
+    expect(asked.how).to.equal('off');
+    expect(asked.problem).to.include('the MAC of their parent');
     expect(chooseArp({ ...CASE, mode: 'bridge' })).to.include({ how: 'preload' });
   });
 });

@@ -67,7 +67,7 @@ describe('net/bpf/responder-layout', () => {
 
   it('has one bit for each leased address, and none for blocks without any', () => {
     const one = leasedOf(7, new Map(), [0x0a4d_0100, 0x0a4d_010a, 0x0a4d_01ff], []);
-    expect([...one]).to.deep.equal([['070000000a4d0100', '0104' + '00'.repeat(29) + '80']]);
+    expect([...one]).to.deep.equal([['070000000a4d0100', `0104${'00'.repeat(29)}80`]]);
     const two = leasedOf(7, one, [0xc0a8_0001], [0x0a4d_0100, 0x0a4d_010a]);
     expect(Object.fromEntries(two)).to.deep.equal({
       '070000000a4d0100': `${'00'.repeat(31)}80`,

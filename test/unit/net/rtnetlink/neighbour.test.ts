@@ -149,6 +149,6 @@ describe('net/rtnetlink/neighbour', () => {
     expect(neighbourGetPayload(9, IPV4).toString('hex')).to.equal(
       '020000000900000000000000' + '080001000a010007',
     );
-    expect(neighbourDumpPayload(9).toString('hex')).to.equal('00'.repeat(12) + '0800080009000000');
+    expect(neighbourDumpPayload(9).toString('hex')).to.equal(`${'00'.repeat(12)}0800080009000000`);
   });
 });
