@@ -9,7 +9,7 @@
  * The note is for exactness (labels, routes that were in the middle of their move) and tells what was moved by us; what
  * is where is asked of the kernel. A note of an earlier boot says nothing: the host's own configuration has been at work.
  */
-import { InvalidRequest } from '../core/errors.ts';
+import { InvalidRequest, KernelError } from '../core/errors.ts';
 import { failpoint } from '../core/failpoint.ts';
 import type { Logger } from '../core/log.ts';
 import type { Addressing, BridgePort } from '../net/bridge-port.ts';
@@ -34,6 +34,9 @@ export interface AddressAdoptionDependencies {
   readonly adoptions: AdoptionRecords;
   readonly logger: Logger;
 }
+
+/** What was asked may have been done. */
+const ANSWER_LOST: readonly string[] = ['ENOBUFS', 'EAGAIN', 'EMSGSIZE'];
 
 export class AddressAdoption {
   readonly #bootId: string;
@@ -74,7 +77,8 @@ export class AddressAdoption {
         port: { uplink, bridge },
       });
     } catch (error) {
-      await (before === undefined ? adoptions.delete(bridge) : adoptions.put(bridge, before));
+      if (isTakenBack(error))
+        await (before === undefined ? adoptions.delete(bridge) : adoptions.put(bridge, before));
       throw error;
     }
     failpoint('adopt.after-move');
@@ -186,3 +190,9 @@ function keyOf(route: RouteEntry): string {
 
 /** linux/rtnetlink.h */
 const RTA_PRIORITY = 6;
+
+/** All is as it was before. Else the note stays, so that the next look puts right what it finds. */
+function isTakenBack(error: unknown): boolean {
+  if (!(error instanceof KernelError)) return true;
+  return error.details['notRestored'] === undefined && !ANSWER_LOST.includes(error.errnoName);
+}

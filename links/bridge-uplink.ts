@@ -55,7 +55,13 @@ export class BridgeUplink implements UplinkPart {
     try {
       await this.#join(network, state);
     } catch (error) {
-      if (state.made) await bridges.bridgeDelete({ name: bridge, uplink, alias: BRIDGE_MARK });
+      if (state.made)
+        await bridges.bridgeDelete({ name: bridge, uplink, alias: BRIDGE_MARK }).catch((err: unknown) => {
+          logger.error('a bridge is kept after a failure; reconciliation takes it away when it can', {
+            bridge,
+            err,
+          });
+        });
       throw error;
     }
     if (state.made) await this.#takeBack(bridge);

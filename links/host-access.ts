@@ -163,10 +163,16 @@ export class HostAccess implements UplinkPart {
   }
 
   async #refresh(): Promise<void> {
+    const failures: unknown[] = [];
     for (const [parent, networks] of this.#byParent()) {
-      if (!this.#shims.has(parent) || !(await this.#refreshShim(parent)))
-        for (const network of networks.slice(0, 1)) await this.#refreshShim(await this.#stand(network));
+      try {
+        if (!this.#shims.has(parent) || !(await this.#refreshShim(parent)))
+          for (const network of networks.slice(0, 1)) await this.#refreshShim(await this.#stand(network));
+      } catch (error) {
+        failures.push(error);
+      }
     }
+    if (failures.length > 0) throw failures[0];
   }
 
   /** @returns its parent */

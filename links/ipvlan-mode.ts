@@ -55,8 +55,10 @@ export class IpvlanParents implements UplinkPart {
         `option mode: network ${shortId(other.networkId)} uses ${network.parent} with mode=${other.mode}, and ipvlan excludes every other mode on one parent: choose another -o parent=, or mode=${other.mode}`,
       );
     }
-    // On a parent that carries ipvlan networks already it has been tried.
-    if (network.mode === 'ipvlan' && neighbours.length === 0) await ipvlans.ipvlanTry(network.parent);
+    // On a parent that carries ipvlan networks already it has been tried, and for a network on record, too.
+    const known = networks.list().some(({ networkId }) => networkId === network.networkId);
+    if (network.mode === 'ipvlan' && neighbours.length === 0 && !known)
+      await ipvlans.ipvlanTry(network.parent);
   }
 
   async settle(): Promise<void> {}

@@ -9,6 +9,7 @@ import type { Logger } from '../core/log.ts';
 import type { HostLinkEvent } from '../net/event-types.ts';
 import type { LinkInfo } from '../net/port.ts';
 import type { NetworkRecord } from '../store/host-records.ts';
+import { bridgeOf } from './bridge-mode.ts';
 import type { Uplinks } from './uplinks.ts';
 
 /** A driver that loads brings its links one after the other. */
@@ -111,7 +112,13 @@ export class UplinkKeeper {
   }
 
   #needed(): ReadonlySet<string> {
-    const names = this.#deps.networks.list().map(({ parent, vlan, bridge }) => [parent, vlan?.lower, bridge]);
+    const names = this.#deps.networks
+      .list()
+      .map((network) => [
+        network.parent,
+        network.vlan?.lower,
+        network.mode === 'bridge' ? bridgeOf(network) : undefined,
+      ]);
     return new Set(names.flat().filter((name) => name !== undefined));
   }
 

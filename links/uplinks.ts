@@ -70,7 +70,8 @@ export class Uplinks {
       return result;
     } catch (error) {
       this.#coming.delete(networkId);
-      await this.left(networkId);
+      // Not waited for: it asks the engine, which waits for this answer.
+      void this.left(networkId);
       throw error;
     }
   }
@@ -122,7 +123,11 @@ export class Uplinks {
       return;
     }
     const users = [...this.#deps.networks.list(), ...this.#coming.values()];
-    for (const part of this.#deps.parts.toReversed()) await part.settle(users);
+    const failures: unknown[] = [];
+    // What one of them cannot remove must not keep what the others can.
+    for (const part of this.#deps.parts.toReversed())
+      await part.settle(users).catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw failures[0];
   }
 
   #strangerIn(shown: readonly string[]): string | undefined {

@@ -80,3 +80,10 @@ export function addressesOn(socket: RtnetlinkSocket, { linkIndex }: LinkInfo): A
 export function keyOf({ address, prefixLength }: AddressEntry): string {
   return `${address}/${prefixLength}`;
 }
+
+/** An address of the host that somebody gave the link; those of router advertisements and DHCP come again by themselves. */
+export function lastingAddressOf(socket: RtnetlinkSocket, link: LinkInfo): AddressEntry | undefined {
+  return addressesOn(socket, link)
+    .filter(isMovable)
+    .find(({ flags }) => (flags & uapi.IFA_F_PERMANENT) !== 0);
+}

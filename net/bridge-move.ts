@@ -81,12 +81,12 @@ function addressingMove(socket: RtnetlinkSocket, move: AddressingMove): void {
   const had = new Set(addressesOn(socket, to).map(keyOf));
 
   const { addresses } = move.addressing;
-  const refused = refusalIn(socket, [...portSteps(socket, move, uplink), ...stepsOf(move, from, to)]);
+  const refused = failureIn(socket, [...portSteps(socket, move, uplink), ...stepsOf(move, from, to)]);
   if (refused === undefined) return;
   const asBefore = portSet(uplink.name, uplink.masterIndex ?? 0, `put link "${uplink.name}" back`);
   const added = addresses.filter((entry) => !had.has(keyOf(entry)));
   const back = [must(asBefore), ...stepsOf(move, to, from), ...deletions(added, to)];
-  throw explained(refused, move, refusalIn(socket, back));
+  throw explained(refused, move, failureIn(socket, back));
 }
 
 function portSteps(socket: RtnetlinkSocket, { port }: AddressingMove, uplink: LinkInfo): Step[] {
@@ -164,6 +164,16 @@ function refusalIn(socket: RtnetlinkSocket, steps: readonly Step[]): KernelError
   return refusals.find((error, index) => {
     return error !== undefined && steps[index]?.doneIf.includes(error.errno) !== true;
   });
+}
+
+/** The same, also if an answer was lost: then some of it may have been done. */
+function failureIn(socket: RtnetlinkSocket, steps: readonly Step[]): KernelError | undefined {
+  try {
+    return refusalIn(socket, steps);
+  } catch (error) {
+    if (error instanceof KernelError) return error;
+    throw error;
+  }
 }
 
 function explained(refused: KernelError, move: AddressingMove, stuck: KernelError | undefined): unknown {

@@ -12,7 +12,7 @@
 import { readFileSync } from 'node:fs';
 import { Conflict, InvalidRequest, KernelError, NotFound } from '../core/errors.ts';
 import { endpointIdOfAlias } from '../core/ids.ts';
-import { addressingOf } from './bridge-addressing.ts';
+import { addressingOf, lastingAddressOf } from './bridge-addressing.ts';
 import type { BridgeSpec, BridgeState } from './bridge-port.ts';
 import { linkGet, linkList } from './macvlan.ts';
 import type { Handlers, Operation } from './operation.ts';
@@ -106,14 +106,19 @@ function bridgeMake(socket: RtnetlinkSocket, { name, alias }: BridgeSpec, uplink
   const { macAddress, mtuBytes } = uplink;
   const mac = macAddress === undefined ? {} : { macAddress };
   // All in one system call: a kill between two would leave a link that nobody knows to be ours.
-  const failed = socket
-    .batch([
-      link.linkCreate({ name, ...mac, mtuBytes: mtuBytes - 1, kind: 'bridge', kindData }, operation),
-      link.linkAliasSet(name, alias, 'bridge', kindData, `${operation} and mark it`),
-      mtuSet(name, mtuBytes, `${operation} with MTU ${mtuBytes}`),
-    ])
-    .find((refused) => refused !== undefined);
+  const [refused, ...others] = socket.batch([
+    link.linkCreate({ name, ...mac, mtuBytes: mtuBytes - 1, kind: 'bridge', kindData }, operation),
+    link.linkAliasSet(name, alias, 'bridge', kindData, `${operation} and mark it`),
+    mtuSet(name, mtuBytes, `${operation} with MTU ${mtuBytes}`),
+  ]);
   const made = linkGet(socket, name);
+  if (refused !== undefined) {
+    // Somebody was faster, and has our mark now: without it his bridge is never taken for ours.
+    if (made?.alias === alias)
+      socket.batch([link.linkAliasSet(made.name, '', 'bridge', kindData, `unmark bridge "${made.name}"`)]);
+    throw refused;
+  }
+  const failed = others.find((one) => one !== undefined);
   if (failed !== undefined) {
     if (made?.alias === alias)
       socket.request(link.linkDelete(made.linkIndex, `delete bridge "${name}" again`));
@@ -174,6 +179,12 @@ function bridgeDelete(socket: RtnetlinkSocket, spec: BridgeSpec): boolean | read
   const ports = links.filter(({ masterIndex }) => masterIndex === found.linkIndex);
   const others = ports.filter(({ name }) => name !== spec.uplink).map(({ name }) => name);
   if (others.length > 0) return others;
+  const lasting = lastingAddressOf(socket, found);
+  if (lasting !== undefined) {
+    throw new Conflict(
+      `bridge ${spec.name} is kept, because it carries the host's address ${lasting.address}/${lasting.prefixLength}: move that (ip address), then remove the bridge (ip link delete ${spec.name})`,
+    );
+  }
   try {
     socket.request(link.linkDelete(found.linkIndex, `delete bridge "${spec.name}"`));
     return true;

@@ -29,6 +29,10 @@ const BATCH_EVENTS = 256;
 /** Datagrams in one go; with events that are dropped or merged a batch may never fill. */
 const BATCH_DATAGRAMS = 4096;
 const BATCHES_AHEAD = 8;
+/** Messages in one turn, after some were lost. */
+const MOST_THROWN_AWAY = 8192;
+/** Sockets that lost messages and are not empty yet. */
+const overrun = new Set<MulticastSocket>();
 /** The wake descriptor ends the waiting; this is for a process that ends without a word. */
 const POLL_MS = 1000;
 
@@ -97,17 +101,28 @@ function openNeighbours(): MulticastSocket | undefined {
 }
 
 function drain(socket: MulticastSocket, batch: EventBatch, lost: Resync['lost']): void {
+  if (overrun.has(socket) && !empty(socket)) return;
+  if (overrun.delete(socket)) batch.add({ kind: 'resync', lost });
   for (let count = 0; count < BATCH_DATAGRAMS && batch.size < BATCH_EVENTS; count++) {
     const received = socket.receive();
     if (received === 'empty') return;
     if (received === 'overrun') {
       // The kernel goes on dropping, without another word, until the socket is empty; only then a look sees it all.
-      while (socket.receive() !== 'empty');
-      batch.add({ kind: 'resync', lost });
+      overrun.add(socket);
+      if (empty(socket) && overrun.delete(socket)) batch.add({ kind: 'resync', lost });
       return;
     }
     for (const event of eventsOf(received)) batch.add(event);
   }
+}
+
+/**
+ * Throws away what waits, but not for ever: a flood must not keep the other socket, or the end, waiting.
+ * @returns whether nothing is left
+ */
+function empty(socket: MulticastSocket): boolean {
+  for (let count = 0; count < MOST_THROWN_AWAY; count++) if (socket.receive() === 'empty') return true;
+  return false;
 }
 
 function waitForReceiver(posted: number): void {

@@ -7,13 +7,13 @@
  * @see rtnetlink(7); linux/rtnetlink.h RTA_PREFSRC; linux/neighbour.h
  */
 import { constants } from 'node:os';
-import type { KernelError } from '../core/errors.ts';
+import { Conflict, type KernelError } from '../core/errors.ts';
 import { type IpFamily, parseIp } from '../core/ip.ts';
 import { linkGet } from './macvlan.ts';
 import type { Handlers, Operation } from './operation.ts';
 import type { LinkInfo } from './port.ts';
 import { addressDump, addressHex, asAddress, familyNumber, readAddress } from './rtnetlink/address.ts';
-import { ENODEV } from './rtnetlink/errno.ts';
+import { EEXIST, ENODEV } from './rtnetlink/errno.ts';
 import { withSocketHere, withSocketIn } from './rtnetlink/namespace.ts';
 import {
   type RouteEntry,
@@ -95,15 +95,48 @@ function hostRoutesChange(
     const source = sources[route.towards];
     if (source === undefined) return [];
     const entry = routeOf(route.address, linkIndex, source);
-    return [neighbourSet(linkIndex, route), routeAdd(entry, `set the route to ${route.address}`, 'replace')];
+    return [neighbourSet(linkIndex, route), routeAdd(entry, `set the route to ${route.address}`, 'add')];
   });
   if (removals.length + additions.length === 0) return sources;
-  const verdicts = socket.batch([...removals, ...additions]);
+  const asked = [...removals, ...additions];
+  const verdicts = socket.batch(asked);
+  const standing = verdicts.flatMap((verdict, i) => (verdict?.errno === EEXIST ? [i] : []));
   const failed = verdicts.find(
-    (verdict, i) => verdict !== undefined && !(i < removals.length && GONE.includes(verdict.errno)),
+    (verdict, i) =>
+      verdict !== undefined &&
+      !standing.includes(i) &&
+      !(i < removals.length && GONE.includes(verdict.errno)),
   );
   if (failed !== undefined) throw failed;
+  if (standing.length > 0) replaceOwn(socket, found, put, sources);
   return sources;
+}
+
+/** Routes that stand already: ours get the new source, those of others are left alone. @throws Conflict */
+function replaceOwn(
+  socket: RtnetlinkSocket,
+  { name, linkIndex }: LinkInfo,
+  put: HostRoutesChange['put'],
+  sources: HostSources,
+): void {
+  const own = new Set(ownRoutes(socket, linkIndex).map(({ destination }) => destination));
+  const wanted = put.flatMap(({ address, towards }) => {
+    const source = sources[towards];
+    return source === undefined ? [] : [{ address, source }];
+  });
+  const replacing = wanted
+    .filter(({ address }) => own.has(address))
+    .map(({ address, source }) =>
+      routeAdd(routeOf(address, linkIndex, source), `set the route to ${address}`, 'replace'),
+    );
+  const refused =
+    replacing.length === 0 ? undefined : socket.batch(replacing).find((one) => one !== undefined);
+  if (refused !== undefined) throw refused;
+  const foreign = wanted.find(({ address }) => !own.has(address));
+  if (foreign === undefined) return;
+  throw new Conflict(
+    `a route to ${foreign.address} stands already, and is not through ${name}: remove it (ip route delete ${foreign.address}), or leave out -o host_access=true`,
+  );
 }
 
 /** @see ShimPort.staticNeighbours */

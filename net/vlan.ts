@@ -10,6 +10,7 @@
  */
 import { constants } from 'node:os';
 import { Conflict, KernelError, NotFound, Unsupported } from '../core/errors.ts';
+import { lastingAddressOf } from './bridge-addressing.ts';
 import { linkGet, linkList } from './macvlan.ts';
 import type { Handlers, Operation } from './operation.ts';
 import type { LinkInfo } from './port.ts';
@@ -52,7 +53,13 @@ function vlanAdd(socket: RtnetlinkSocket, spec: VlanSpec): VlanAdded {
     link.linkAliasSet(name, alias, 'vlan', kindData, `${operation} and mark it`),
     link.linkUp(name, `set link "${name}" up`),
   ]);
-  if (refused !== undefined) throw explain(socket, refused, spec, lower);
+  if (refused !== undefined) {
+    // Somebody was faster, and has our mark now: without it his link is never taken for ours.
+    const his = linkGet(socket, name);
+    if (his?.kind === 'vlan' && his.alias === alias)
+      socket.batch([link.linkAliasSet(his.name, '', 'vlan', kindData, `unmark link "${his.name}"`)]);
+    throw explain(socket, refused, spec, lower);
+  }
   const failed = unmarked ?? (isErrno(notUp, ENETDOWN) ? undefined : notUp);
   const made = linkGet(socket, name);
   if (failed !== undefined) {
@@ -74,6 +81,7 @@ function take(socket: RtnetlinkSocket, standing: LinkInfo, spec: VlanSpec, lower
 function vlanDelete(socket: RtnetlinkSocket, { name, alias }: MarkedLink): boolean {
   const found = linkGet(socket, name);
   if (found?.name !== name || found.kind !== 'vlan' || found.alias !== alias) return false;
+  if (found.masterIndex !== undefined || lastingAddressOf(socket, found) !== undefined) return false;
   try {
     socket.request(link.linkDelete(found.linkIndex, `delete link "${name}"`));
     return true;

@@ -42,6 +42,8 @@ export class Stations {
   readonly #coming = new Map<string, NetworkRecord>();
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
+  /** Something came while a look was under way. */
+  #again = false;
 
   constructor(options: StationsOptions, deps: StationsDependencies) {
     this.#options = options;
@@ -66,11 +68,17 @@ export class Stations {
 
   /** Returns at once, never throws. */
   look(): void {
-    if (this.#looking !== undefined) return;
+    if (this.#looking !== undefined) {
+      this.#again = true;
+      return;
+    }
     this.#looking = this.publish(deadlineAfter(TIME_MS, this.#deps.clock))
       .catch((err: unknown) => this.#deps.logger.warn("this host's own addresses could not be told", { err }))
       .finally(() => {
         this.#looking = undefined;
+        if (!this.#again) return;
+        this.#again = false;
+        this.look();
       });
   }
 

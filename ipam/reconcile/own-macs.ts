@@ -76,6 +76,9 @@ export class OwnMacs {
       if (pool === undefined || held === undefined) continue;
       const follows = macOf(pool.macPrefix, first.address) === endpoint.macAddress;
       const mac = follows ? undefined : endpoint.macAddress;
+      // It may have ended while another was written, and its address be another one's.
+      if (!endpoints.list().includes(endpoint)) continue;
+      if ((held.value.endpointId ?? endpoint.endpointId) !== endpoint.endpointId) continue;
       await leases.setMac(first.subnet, first.address, mac, deadline);
     }
     await this.#audit();

@@ -54,6 +54,11 @@ export async function lookAround(
     net.linkList(),
     endpointsInSandboxes(records, net),
   ]);
+  // The host's end of a pair has carrier as long as the other end is up in a sandbox, which no record need know.
+  for (const { kind, carrier, alias } of links) {
+    const endpointId = kind === 'veth' && carrier ? endpointIdOfAlias(alias ?? '') : undefined;
+    if (endpointId !== undefined) inSandbox.add(endpointId);
+  }
   const found = new Set(own.leases.map(addressKey));
   const look: Look = {
     leases: own.leases.map((lease) => {
@@ -84,10 +89,7 @@ export async function lookAround(
 }
 
 /** Endpoints whose link is in the sandbox that Join named; also one that its container has set down, and can set up again. */
-async function endpointsInSandboxes(
-  records: readonly EndpointRecord[],
-  net: NetPort,
-): Promise<ReadonlySet<string>> {
+async function endpointsInSandboxes(records: readonly EndpointRecord[], net: NetPort): Promise<Set<string>> {
   const found = new Set<string>();
   const sandboxes = new Map<string, ReadonlySet<string>>();
   for (const { endpointId, sandboxKey } of records) {

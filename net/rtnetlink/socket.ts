@@ -23,6 +23,10 @@ const receiveBuffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES);
 const BULK_RECEIVE_BYTES = 4 * 1024 * 1024;
 const RECEIVE_TIMEOUT_SECONDS = 10;
 const DUMP_TRIES = 10;
+/** So many answers fit into the buffer that a socket has by itself. */
+const FEW_REQUESTS = 64;
+/** What the kernel counts for one answer, a refusal with text too. */
+const ANSWER_BYTES = 4096;
 
 export interface NetlinkRequest {
   /** RTM_* */
@@ -179,6 +183,12 @@ export class RtnetlinkSocket {
       message(request.type, request.flags | uapi.NLM_F_REQUEST | flags, first + index, request.payload),
     );
     const operation = requests[0]?.operation ?? 'talk to the kernel';
+    if (requests.length > FEW_REQUESTS) {
+      // Every acknowledgement waits in the buffer until all is done.
+      const room = int32(requests.length * ANSWER_BYTES);
+      setsockopt(this.#fd, uapi.SOL_SOCKET, uapi.SO_RCVBUFFORCE, room);
+      setsockopt(this.#fd, uapi.SOL_SOCKET, uapi.SO_SNDBUFFORCE, room);
+    }
     sendto(this.#fd, Buffer.concat(bytes), this.#kernelAddress, operation);
 
     const conversation: Conversation = { verdicts: [], messages: [], interrupted: false };

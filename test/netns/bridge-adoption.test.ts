@@ -84,6 +84,34 @@ describe('links/address-adoption', function () {
     }
   });
 
+  it('moves hundreds of routes, and gives them back', async () => {
+    for (let i = 0; i < 300; i += 1)
+      host.namespace.ip('route', 'add', `10.99.${i >> 8}.${i & 255}/32`, 'dev', 'up0');
+    original = host.addressing();
+    const parts = await new BridgeParts(host.namespace.path, stateDir).load();
+    try {
+      await parts.uplink.prepare(ADOPTING);
+      expect(host.addressing()).to.deep.equal(onBridge(original));
+      await settled(parts);
+    } finally {
+      await parts.close();
+    }
+  });
+
+  it('keeps a bridge of ours that carries an address which nobody noted', async () => {
+    const parts = await new BridgeParts(host.namespace.path, stateDir).load();
+    await parts.uplink.prepare(ADOPTING);
+    await parts.close();
+    const forgetful = await new BridgeParts(host.namespace.path, join(stateDir, 'lost')).load();
+    try {
+      const failure = await forgetful.uplink.settle([]).catch((error: Error) => error.message);
+      expect(failure).to.match(/^bridge br-up0 is kept, because it carries the host's address/);
+      expect(host.addressing()).to.deep.equal(onBridge(original));
+    } finally {
+      await forgetful.close();
+    }
+  });
+
   for (const point of ADOPT_POINTS) {
     it(`killed at ${point}: the host answers, and the next start restores it`, async () => {
       expect(await host.act('prepare', stateDir, point)).to.equal(`failpoint ${point}: killed\n`);

@@ -92,6 +92,7 @@ describe('links/uplinks', () => {
       throw new Conflict('refused');
     });
     expect(await failing.catch((error: Error) => error.message)).to.equal('refused');
+    await uplinks.settle();
     expect(names()).to.deep.equal([]);
   });
 
