@@ -85,8 +85,8 @@ export class ResponderSet {
     const answers = layout.answersOf(network.slot, runs);
     // No digest while it is neither: a kill meanwhile makes the next process compare again.
     if (network.digest !== NO_DIGEST) this.#record(networkId, Object.assign(network, { digest: NO_DIGEST }));
-    this.#write('answers', network.answers, answers);
-    this.#record(networkId, Object.assign(network, { digest, answers }));
+    this.#write(network, 'answers', answers);
+    this.#record(networkId, Object.assign(network, { digest }));
     return true;
   }
 
@@ -100,8 +100,8 @@ export class ResponderSet {
   ): void {
     const network = this.#networks.get(networkId) ?? this.#add(networkId);
     const leased = layout.leasedOf(network.slot, anew ? NOTHING : network.leased, added, removed);
-    this.#write('leased', network.leased, leased);
-    this.#record(networkId, Object.assign(network, { leased, leasedUntilNs: untilNs }));
+    this.#write(network, 'leased', leased);
+    this.#record(networkId, Object.assign(network, { leasedUntilNs: untilNs }));
   }
 
   /** Its containers ask by ordinary ARP again. Idempotent. */
@@ -109,8 +109,8 @@ export class ResponderSet {
     const network = this.#networks.get(networkId);
     if (network === undefined) return;
     this.#record(networkId, Object.assign(network, { digest: NO_DIGEST }));
-    this.#write('answers', network.answers, NOTHING);
-    this.#write('leased', network.leased, NOTHING);
+    this.#write(network, 'answers', NOTHING);
+    this.#write(network, 'leased', NOTHING);
     objects.mapDelete(this.#fds.networks, layout.slotKey(network.slot));
     this.#networks.delete(networkId);
   }
@@ -149,18 +149,22 @@ export class ResponderSet {
     );
   }
 
-  #write(map: 'answers' | 'leased', standing: layout.Entries, wanted: layout.Entries): void {
+  /** Memory follows the kernel's map entry by entry: a write that fails half way leaves both the same. */
+  #write(network: Network, map: 'answers' | 'leased', wanted: layout.Entries): void {
     const fd = this.#fds[map];
+    const standing = new Map(network[map]);
+    network[map] = standing;
+    const what = `write ${map} of the ARP responder`;
     for (const [key, value] of wanted) {
       if (standing.get(key) === value) continue;
-      objects.mapSet(
-        fd,
-        Buffer.from(key, 'hex'),
-        Buffer.from(value, 'hex'),
-        `write ${map} of the ARP responder`,
-      );
+      objects.mapSet(fd, Buffer.from(key, 'hex'), Buffer.from(value, 'hex'), what);
+      standing.set(key, value);
     }
-    for (const key of standing.keys()) if (!wanted.has(key)) objects.mapDelete(fd, Buffer.from(key, 'hex'));
+    for (const key of [...standing.keys()]) {
+      if (wanted.has(key)) continue;
+      objects.mapDelete(fd, Buffer.from(key, 'hex'));
+      standing.delete(key);
+    }
   }
 }
 
