@@ -77,7 +77,11 @@ export class OwnMacs {
       const follows = macOf(pool.macPrefix, first.address) === endpoint.macAddress;
       const mac = follows ? undefined : endpoint.macAddress;
       // It may have ended while another was written, and its address be another one's.
-      if (!endpoints.list().includes(endpoint)) continue;
+      const { endpointId, macAddress } = endpoint;
+      const stands = endpoints
+        .list()
+        .some((one) => one.endpointId === endpointId && one.macAddress === macAddress);
+      if (!stands) continue;
       if ((held.value.endpointId ?? endpoint.endpointId) !== endpoint.endpointId) continue;
       await leases.setMac(first.subnet, first.address, mac, deadline);
     }
