@@ -23,7 +23,8 @@ export async function patiently<T>(read: () => Promise<T>, deadline: Deadline): 
       trouble = error;
       // What fails at once never reaches the limit of `within`.
       if (deadline.leftMs() === 0) throw trouble;
-      await new Promise((resolve) => setTimeout(resolve, Math.min(AWAY_PAUSE_MS, deadline.leftMs())));
+      // A timer may fire a little early: one millisecond more, so that the last pause ends after the deadline.
+      await new Promise((resolve) => setTimeout(resolve, Math.min(AWAY_PAUSE_MS, deadline.leftMs() + 1)));
     }
   }
 }
