@@ -21,7 +21,8 @@ export function parseRate(text: string): number | undefined {
   if (word === '' || word === '0' || word === 'none') return undefined;
   const [, digits = '', unit = ''] = /^(\d{1,12}(?:\.\d{1,9})?)([a-z/]*)$/.exec(word) ?? [];
   if (digits === '') throw refusal(text, 'is no number with a unit');
-  const factor = unit === '' ? UNITS['kbit'] : UNITS[unit];
+  const known = Object.hasOwn(UNITS, unit) ? UNITS[unit] : undefined;
+  const factor = unit === '' ? UNITS['kbit'] : known;
   if (factor === undefined) throw refusal(text, unitComplaint(unit));
   const bitsPerSecond = Math.round(Number(digits) * factor);
   if (bitsPerSecond < LEAST || bitsPerSecond > MOST) throw refusal(text, 'is not from 8kbit to 100gbit');
@@ -43,6 +44,13 @@ function unitComplaint(unit: string): string {
 }
 
 function refusal(text: string, complaint: string): InvalidRequest {
-  const shown = text.slice(0, 40).replace(/[^\x20-\x7e]/g, '?');
-  return new InvalidRequest(`rate "${shown}" ${complaint}: write 500 (kbit/s), 100mbit, 1.5gbit or none`);
+  return new InvalidRequest(
+    `rate ${shortened(text)} ${complaint}: write 500 (kbit/s), 100mbit, 1.5gbit or none`,
+  );
+}
+
+/** What somebody typed, for one line of an error: in quotes, printable, at most 40 characters of it. */
+export function shortened(text: string): string {
+  const shown = text.length > 40 ? `${text.slice(0, 37)}...` : text;
+  return `"${shown.replace(/[^\x20-\x7e]/g, '?')}"`;
 }
