@@ -2,7 +2,7 @@
 # test.sh [--layer NAME]... [--grep TEXT] [--no-setup]   every test there is, as CI runs it: installs what they need, builds, checks
 # the style, then runs the layers unit, contract, integration, netns, race, e2e, outage, uml and quickstart. A layer's failure
 # stops no other one. The outage takes ten minutes and hardly any work, and user-mode Linux is slow, so these two run beside
-# the others, each in a lab of its own.
+# the others, each in a lab of its own; and e2e, which mostly waits, runs in two halves beside each other.
 #
 #   --layer NAME   only this layer (may be repeated)
 #   --grep TEXT    only tests whose title contains TEXT
@@ -58,12 +58,13 @@ finish() {
   exit
 }
 
-# run_layer NAME: its mocha run; whatever keeps mocha from reporting is a failure of its own
+# run_layer NAME [NPM-SCRIPT]: its mocha run; whatever keeps mocha from reporting is a failure of its own
 run_layer() {
   local before after status said=$work/layer-$1 words=(--reporter test/support/tally-reporter.cjs)
+  local script=${2:-test:$1}
   [ -z "$grep" ] || words+=(--fgrep "$grep")
   before=$(wc -l <"$LANIUS_TALLY")
-  timeout --kill-after=30 "$(limit "$1")" npm run --silent "test:$1" -- "${words[@]}" </dev/null 2>&1 | tee "$said"
+  timeout --kill-after=30 "$(limit "$1")" npm run --silent "$script" -- "${words[@]}" </dev/null 2>&1 | tee "$said"
   status=$?
   after=$(wc -l <"$LANIUS_TALLY")
   if [ "$status" = 124 ] || [ "$status" = 137 ]; then
@@ -78,12 +79,12 @@ run_layer() {
   note failed "layer $1" "status $status: $(grep -v '^[[:space:]]*$' "$said" | tail -n 5)"
 }
 
-# begin_beside LAYER PREFIX: runs the layer beside the others; what it says and counts is kept for end_beside
+# begin_beside LAYER PREFIX [NPM-SCRIPT]: runs the layer beside the others; what it says and counts is kept for end_beside
 begin_beside() {
   LANIUS_TALLY=$work/tally-$1
   : >"$LANIUS_TALLY"
   export LANIUS_LAB_PREFIX=$2
-  run_layer "$1" >"$work/said-$1"
+  run_layer "$1" "${3:-}" >"$work/said-$1"
 }
 
 # end_beside LAYER PID
@@ -104,7 +105,7 @@ limit() {
     race) echo 600 ;;
     outage) echo 1200 ;;
     uml) echo 900 ;;
-    e2e) echo 1500 ;;
+    e2e | e2e-2) echo 1500 ;;
     *) echo 300 ;;
   esac
 }
@@ -149,6 +150,11 @@ for layer in "${layers[@]}"; do
     outage | uml)
       begin_beside "$layer" "ln${layer:0:1}-" &
       beside[$layer]=$!
+      ;;
+    e2e)
+      LANIUS_HALF=2 begin_beside e2e-2 lne- test:e2e &
+      beside[e2e-2]=$!
+      echo '== e2e' && LANIUS_HALF=1 run_layer e2e
       ;;
     quickstart) echo '== quickstart' && run_quickstart ;;
     *) echo "== $layer" && run_layer "$layer" ;;
