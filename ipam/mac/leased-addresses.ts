@@ -6,7 +6,7 @@ import type { Cidr, IpAddress } from '../../core/ip.ts';
 import type { Logger } from '../../core/log.ts';
 import type { KvPort } from '../../store/kv.ts';
 import type { Layout } from '../../store/layout.ts';
-import { PrefixCopy } from './prefix-copy.ts';
+import { PrefixCopy } from '../../store/prefix-copy.ts';
 
 export interface LeasedAddressesDependencies {
   readonly kv: Pick<KvPort, 'range' | 'watch'>;

@@ -7,8 +7,8 @@ import { type Cidr, cidrHas, formatIp, type IpAddress, parseIp } from '../../cor
 import type { Logger } from '../../core/log.ts';
 import type { KvPort } from '../../store/kv.ts';
 import { type Layout, poolKeyOf } from '../../store/layout.ts';
+import { PrefixCopy } from '../../store/prefix-copy.ts';
 import { decode, macSchema, stationSchema } from '../../store/schema.ts';
-import { PrefixCopy } from './prefix-copy.ts';
 
 /** Of one pool. */
 export interface MacExceptions {

@@ -2,8 +2,8 @@
  * A copy of all keys under a prefix of etcd, fed by a watch, for what is few and asked often. Listed anew after every
  * interruption, because etcd may have been restored from a backup; while etcd is away the copy stands as it was.
  */
-import type { Logger } from '../../core/log.ts';
-import type { KvPort, Watch } from '../../store/kv.ts';
+import type { Logger } from '../core/log.ts';
+import type { KvPort, Watch } from './kv.ts';
 
 export interface PrefixCopyOptions {
   readonly prefix: string;
