@@ -16,10 +16,14 @@
  *   <prefix>dead/<host>                        a host with leases and no daemon, noticed
  *   <prefix>dead-wait/<host>                   its grace period (TTL): over when this is gone
  *   <prefix>sweeper                            the daemon that looks for dead hosts (TTL)
+ *   <prefix>limits/name/<container>/<in|out>   what people want of the containers of that name, on all hosts
+ *   <prefix>limits/host/<host>/<container>/<in|out>   of that host's container of the name; goes before the other
+ *   <prefix>bandwidth/<host>                   what is given out and free of its parents, told by itself
  *
  * <pool> is the subnet with `/` as `-`; <address> is hex of fixed width, so that key order = address order.
  */
 import { type Cidr, formatCidr, type IpAddress, ipFromHex, ipToHex, parseCidr } from '../core/ip.ts';
+import { DIRECTIONS, type Direction } from '../core/limit.ts';
 
 /** Every lease asks for it a dozen times, with the same few subnets. */
 const poolKeys = new WeakMap<Cidr, string>();
@@ -36,6 +40,14 @@ export function poolKeyOf(subnet: Cidr): string {
 /** Inverse of {@link poolKeyOf}. @throws InvalidRequest */
 export function subnetOfPoolKey(poolKey: string): Cidr {
   return parseCidr(poolKey.replace(/-(\d+)$/, '/$1'));
+}
+
+/** What a limit that people set is about. */
+export interface LimitKey {
+  /** Absent: the containers of that name on all hosts. */
+  readonly host?: string;
+  readonly containerName: string;
+  readonly direction: Direction;
 }
 
 export interface Layout {
@@ -73,6 +85,13 @@ export interface Layout {
   dead(host: string): string;
   deadWait(host: string): string;
   readonly sweeper: string;
+  /** Of all containers and hosts. */
+  readonly limits: string;
+  limit(limit: LimitKey): string;
+  /** What a key under `limits` is about; undefined for one that does not fit. */
+  limitOf(key: string): LimitKey | undefined;
+  readonly bandwidths: string;
+  bandwidth(host: string): string;
   byHost(host: string): string;
   byHostLease(host: string, subnet: Cidr, address: IpAddress): string;
   /** Pool and address of a lease, cooling, mac or by-host key. @throws InvalidRequest for any other key */
@@ -112,6 +131,15 @@ export function layoutOf(prefix: string): Layout {
     dead: (host) => at('dead', host),
     deadWait: (host) => at('dead-wait', host),
     sweeper: at('sweeper'),
+    limits: at('limits/'),
+    limit: ({ host, containerName, direction }) =>
+      host === undefined
+        ? at('limits/name', containerName, direction)
+        : at('limits/host', host, containerName, direction),
+    limitOf: (key) =>
+      key.startsWith(`${prefix}limits/`) ? limitOfPath(key.slice(`${prefix}limits/`.length)) : undefined,
+    bandwidths: at('bandwidth/'),
+    bandwidth: (host) => at('bandwidth', host),
     byHost: (host) => at('by-host', host, ''),
     byHostLease: (host, subnet, address) =>
       `${prefix}by-host/${host}/${poolKeyOf(subnet)}/${ipToHex(address)}`,
@@ -120,4 +148,15 @@ export function layoutOf(prefix: string): Layout {
       return { subnet: subnetOfPoolKey(poolKey), address: ipFromHex(hex) };
     },
   };
+}
+
+/** @param path what follows `limits/` */
+export function limitOfPath(path: string): LimitKey | undefined {
+  const [kind = '', ...parts] = path.split('/');
+  const direction = DIRECTIONS.find((one) => one === parts.at(-1));
+  if (direction === undefined || parts.includes('')) return undefined;
+  const [first = '', second = ''] = parts;
+  if (kind === 'name' && parts.length === 2) return { containerName: first, direction };
+  if (kind === 'host' && parts.length === 3) return { host: first, containerName: second, direction };
+  return undefined;
 }

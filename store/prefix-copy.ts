@@ -3,7 +3,10 @@
  * interruption, because etcd may have been restored from a backup; while etcd is away the copy stands as it was.
  */
 import type { Logger } from '../core/log.ts';
-import type { KvPort, Watch } from './kv.ts';
+import type { KeyValue, KvPort, Watch } from './kv.ts';
+
+/** What the copy has of a key. */
+export type CopiedValue = Pick<KeyValue, 'value' | 'modRevision'>;
 
 export interface PrefixCopyOptions {
   readonly prefix: string;
@@ -26,7 +29,7 @@ const RETRY_MS = 200;
 export class PrefixCopy {
   readonly #options: PrefixCopyOptions;
   readonly #deps: PrefixCopyDependencies;
-  #values = new Map<string, string>();
+  #values = new Map<string, CopiedValue>();
   #watch: Watch | undefined;
   #loading: Promise<void> | undefined;
   #closed = false;
@@ -48,8 +51,12 @@ export class PrefixCopy {
     return this.#connected;
   }
 
-  entries(): Iterable<readonly [key: string, value: string]> {
-    return this.#values;
+  *entries(): Iterable<readonly [key: string, value: string]> {
+    for (const [key, { value }] of this.#values) yield [key, value];
+  }
+
+  get(key: string): CopiedValue | undefined {
+    return this.#values.get(key);
   }
 
   /** Lists and watches from then on. @throws StoreUnavailable, and may be tried again */
@@ -68,13 +75,17 @@ export class PrefixCopy {
   async #list(): Promise<void> {
     const { kv, onChange, logger } = this.#deps;
     const { prefix, what, keysOnly = false } = this.#options;
+    const copied = ({ value, modRevision }: KeyValue): CopiedValue => ({
+      value: keysOnly ? '' : value,
+      modRevision,
+    });
     const { kvs, revision } = await kv.range({ prefix }, { keysOnly });
     await this.#watch?.close();
     if (this.#closed) return;
     const before = this.#values;
-    this.#values = new Map(kvs.map(({ key, value }) => [key, keysOnly ? '' : value]));
+    this.#values = new Map(kvs.map((item) => [item.key, copied(item)]));
     const changed = [...new Set([...before.keys(), ...this.#values.keys()])].filter(
-      (key) => before.get(key) !== this.#values.get(key),
+      (key) => before.get(key)?.value !== this.#values.get(key)?.value,
     );
     const first = !this.#ready;
     this.#ready = true;
@@ -83,7 +94,7 @@ export class PrefixCopy {
     this.#watch = kv.watch({ prefix }, revision + 1, {
       onEvents: (events) => {
         for (const { type, kv: item } of events) {
-          if (type === 'put') this.#values.set(item.key, keysOnly ? '' : item.value);
+          if (type === 'put') this.#values.set(item.key, copied(item));
           else this.#values.delete(item.key);
         }
         onChange(events.map(({ kv: item }) => item.key));

@@ -60,6 +60,26 @@ export const poolSchema = z.object({
 });
 export type PoolValue = z.infer<typeof poolSchema>;
 
+/** How the limit of one direction stands; written by the host that holds the lease. */
+export const leaseLimitSchema = z.object({
+  /** `100mbit`, or `none` where somebody has said so. */
+  rate: z.string(),
+  source: z.string().optional().describe('who said it: override, endpoint, env, label, network, pool, cap'),
+  state: z.enum(['in force', 'not in force']),
+  /** What of the kernel's enforces it, e.g. `tbf`. */
+  how: z.string().optional(),
+  /** Why it is not in force, or not as it was wished. */
+  reason: z.string().optional(),
+});
+export type LeaseLimitValue = z.infer<typeof leaseLimitSchema>;
+
+/** A direction that is absent has no limit, and nobody has said anything about it. */
+export const leaseLimitsSchema = z.object({
+  in: leaseLimitSchema.optional(),
+  out: leaseLimitSchema.optional(),
+});
+export type LeaseLimits = z.infer<typeof leaseLimitsSchema>;
+
 export const leaseSchema = z.object({
   v: z.literal(1),
   /**
@@ -89,8 +109,45 @@ export const leaseSchema = z.object({
   macAddress: z.string().optional(),
   /** Its MAC is not the one that follows from the address; `macs/` says it, too, written in the same transaction. */
   fixedMac: z.string().optional(),
+  /** What the container may receive and send; absent: no limits. */
+  limits: leaseLimitsSchema.optional(),
 });
 export type LeaseValue = z.infer<typeof leaseSchema>;
+
+/** A limit that people set, by container name and direction. Texts as everywhere (store/limit-value.ts reads them). */
+export const limitSchema = z.object({
+  v: z.literal(1),
+  /** `none`: no limit, whatever others say. */
+  rate: z.string(),
+  burst: z.string().optional(),
+  peak: z.string().optional(),
+  min: z.string().optional(),
+});
+export type LimitValue = z.infer<typeof limitSchema>;
+
+const bitsPerSecond = z.number().nonnegative();
+/** Of one parent link of a host, both ways as its containers see it: `in` is what they receive. */
+export const parentBandwidthSchema = z.object({
+  /** Absent: it is not known. */
+  capacityInBitsPerSecond: bitsPerSecond.optional(),
+  capacityOutBitsPerSecond: bitsPerSecond.optional(),
+  /** The sum of the limits of its containers. */
+  committedInBitsPerSecond: bitsPerSecond,
+  committedOutBitsPerSecond: bitsPerSecond,
+  /** What a container may still ask for: capacity x overcommit - committed. Absent without a capacity. */
+  freeInBitsPerSecond: bitsPerSecond.optional(),
+  freeOutBitsPerSecond: bitsPerSecond.optional(),
+  overcommit: z.number().positive(),
+});
+export type ParentBandwidth = z.infer<typeof parentBandwidthSchema>;
+
+/** What a host says of its bandwidth, for schedulers and people. */
+export const bandwidthSchema = z.object({
+  v: z.literal(1),
+  at: time,
+  parents: z.record(z.string(), parentBandwidthSchema),
+});
+export type BandwidthValue = z.infer<typeof bandwidthSchema>;
 
 /** An address whose MAC cannot be computed: every host watches all of these, and they are few. */
 export const macSchema = z.object({

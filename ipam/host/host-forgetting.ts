@@ -174,7 +174,8 @@ export class HostForgetting implements Forgetting {
   async #unregister(order: Order): Promise<boolean> {
     const { layout } = this.#deps;
     const { host } = order;
-    const keys = [layout.host(host), layout.station(host), layout.dead(host), layout.deadWait(host)];
+    const ofHost = [layout.host(host), layout.station(host), layout.bandwidth(host)];
+    const keys = [...ofHost, layout.dead(host), layout.deadWait(host)];
     const result = await this.#submit(
       {
         lockKey: layout.host(host),

@@ -99,9 +99,7 @@ export class MacBook {
 
   /** What a host says of its own addresses; undefined: nothing. */
   stationOf(host: string): string | undefined {
-    const wanted = this.#deps.layout.station(host);
-    for (const [key, value] of this.#stations.entries()) if (key === wanted) return value;
-    return undefined;
+    return this.#stations.get(this.#deps.layout.station(host))?.value;
   }
 
   #machines(): IpAddress[] {

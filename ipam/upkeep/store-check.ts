@@ -8,6 +8,7 @@ import { cidrsOverlap } from '../../core/ip.ts';
 import type { KeyValue } from '../../store/kv.ts';
 import type { Layout } from '../../store/layout.ts';
 import { checkAddress, objectOf } from './store-check-addresses.ts';
+import { checkLimits } from './store-check-limits.ts';
 import { checkMac } from './store-check-macs.ts';
 import { checkEndpoints, checkNames } from './store-check-names.ts';
 import { checkPools } from './store-check-pools.ts';
@@ -28,15 +29,22 @@ export function checkStore(layout: Layout, kvs: Iterable<KeyValue>, now: number)
     ...checkNames(view, addresses),
     ...checkEndpoints(addresses),
     ...inTwoPools(addresses),
-    ...view.unknown.map(
-      ({ key }): Finding => ({
-        code: 'unknown-key',
-        object: key,
-        problem: 'no Lanius of this version writes such a key',
-        advice: 'a newer version or another program wrote it; if nobody needs it: etcdctl del',
-      }),
-    ),
+    ...checkLimits(view),
+    ...view.unknown.map(({ key }) => unknownKey(key, key.startsWith(layout.limits))),
   ];
+}
+
+function unknownKey(key: string, isLimit: boolean): Finding {
+  return {
+    code: 'unknown-key',
+    object: key,
+    problem: isLimit
+      ? 'no limit has such a key, so it is passed over'
+      : 'no Lanius of this version writes such a key',
+    advice: isLimit
+      ? 'a limit is at limits/name/CONTAINER/in (or out) or limits/host/HOST/CONTAINER/in (or out): put it there, and etcdctl del this one'
+      : 'a newer version or another program wrote it; if nobody needs it: etcdctl del',
+  };
 }
 
 /** Only pools that overlap can have an address twice. */

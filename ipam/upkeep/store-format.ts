@@ -7,17 +7,18 @@
  *   {"count":1,"sha256":"…"}
  *
  * Not in it: what follows from the leases (hosts' indexes, names) and is made of them at import, so that no import
- * can disagree with itself; and what is of the moment (sessions, sweeper, dead marks, cooling).
+ * can disagree with itself; and what is of the moment (sessions, sweeper, dead marks, cooling, what hosts say of their
+ * own addresses and bandwidth).
  */
 import { z } from 'zod';
 import { InvalidRequest } from '../../core/errors.ts';
-import { hostSchema, leaseSchema, poolSchema } from '../../store/schema.ts';
+import { hostSchema, leaseSchema, limitSchema, poolSchema } from '../../store/schema.ts';
 import { parseStoreKey, type StoreKey } from './store-keys.ts';
 
 export const STORE_FORMAT = 'lanius-store';
 
 /** Kinds of keys in an export, in its order: what stands on others comes after them. */
-export const EXPORTED = ['host', 'pool', 'use', 'lease', 'hold'] as const;
+export const EXPORTED = ['host', 'pool', 'use', 'lease', 'hold', 'limit'] as const;
 export type ExportedKind = (typeof EXPORTED)[number];
 export type ExportedKey = Extract<StoreKey, { readonly kind: ExportedKind }>;
 
@@ -28,6 +29,7 @@ export const FAMILIES: Readonly<Record<ExportedKind, string>> = {
   use: 'uses/',
   lease: 'leases/',
   hold: 'holds/',
+  limit: 'limits/',
 };
 
 export const headerSchema = z.object({
@@ -58,6 +60,7 @@ const SCHEMAS: Readonly<Record<ExportedKind, z.ZodType>> = {
   use: markSchema,
   lease: leaseSchema,
   hold: markSchema,
+  limit: limitSchema,
 };
 
 /** One key of an export, understood. */

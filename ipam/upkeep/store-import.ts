@@ -106,6 +106,10 @@ export class StoreImport {
         return await this.#putPool(entry, key.pool);
       case 'lease':
         return await this.#putLease(entry, key.pool, key.hex);
+      case 'limit':
+        return this.#fateOf(await this.#putIfAbsent(entry), entry, () => ({
+          conflict: `${entry.path}: another limit stands there`,
+        }));
       case 'use':
       case 'hold':
         return this.#fateOf(await this.#putIfAbsent(entry), entry, () => 'skipped');

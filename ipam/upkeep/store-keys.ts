@@ -3,7 +3,7 @@
  * everything (check, export, import) and must also meet keys that should not be there.
  */
 import { ipFromHex, ipToHex, parseCidr } from '../../core/ip.ts';
-import { poolKeyOf } from '../../store/layout.ts';
+import { type LimitKey, limitOfPath, poolKeyOf } from '../../store/layout.ts';
 
 /** `pool` is the pool's part of the key, e.g. `10.77.0.0-16`; `hex` that of the address. */
 export type StoreKey =
@@ -18,6 +18,8 @@ export type StoreKey =
   | { readonly kind: 'host'; readonly host: string }
   | { readonly kind: 'session'; readonly host: string }
   | { readonly kind: 'dead'; readonly host: string }
+  | { readonly kind: 'limit'; readonly limit: LimitKey }
+  | { readonly kind: 'bandwidth'; readonly host: string }
   | { readonly kind: 'mark' };
 
 /**
@@ -51,6 +53,13 @@ export function parseStoreKey(path: string): StoreKey | undefined {
       return { kind: 'session', host: a };
     case 'dead/1':
       return { kind: 'dead', host: a };
+    case 'limits/3':
+    case 'limits/4': {
+      const limit = limitOfPath(parts.join('/'));
+      return limit === undefined ? undefined : { kind: 'limit', limit };
+    }
+    case 'bandwidth/1':
+      return { kind: 'bandwidth', host: a };
     case 'stations/1':
     case 'dead-wait/1':
     case 'poolset/0':

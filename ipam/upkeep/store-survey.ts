@@ -97,6 +97,8 @@ export class StoreSurvey {
       case 'use':
       case 'session':
       case 'dead':
+      case 'limit':
+      case 'bandwidth':
       case 'mark':
       case undefined:
         break;

@@ -6,8 +6,10 @@
 import type { z } from 'zod';
 import { type Cidr, formatIp, type IpAddress, ipFromHex } from '../../core/ip.ts';
 import type { Compare, KeyValue } from '../../store/kv.ts';
-import { type Layout, subnetOfPoolKey } from '../../store/layout.ts';
+import { type Layout, type LimitKey, subnetOfPoolKey } from '../../store/layout.ts';
 import {
+  type BandwidthValue,
+  bandwidthSchema,
   decode,
   hostSchema,
   type LeaseValue,
@@ -53,6 +55,8 @@ export class StoreView {
     Seen<z.infer<typeof nameSchema>> & { readonly pool: string; readonly name: string }
   >();
   readonly uses: { readonly pool: string; readonly host: string; readonly kv: KeyValue }[] = [];
+  readonly limits: { readonly limit: LimitKey; readonly kv: KeyValue }[] = [];
+  readonly bandwidths: (Seen<BandwidthValue> & { readonly host: string })[] = [];
   readonly unknown: KeyValue[] = [];
   readonly #leases = new Map<string, Seen<LeaseValue>>();
   readonly #indexes = new Map<string, (Seen<LeaseValue> & { host: string })[]>();
@@ -141,6 +145,12 @@ export class StoreView {
         return;
       case 'mac':
         this.#macs.set(`${key.pool}/${key.hex}`, seen(kv, macSchema));
+        return;
+      case 'limit':
+        this.limits.push({ limit: key.limit, kv });
+        return;
+      case 'bandwidth':
+        this.bandwidths.push({ ...seen(kv, bandwidthSchema), host: key.host });
         return;
       case 'cooling':
       case 'dead':

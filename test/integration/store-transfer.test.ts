@@ -333,4 +333,22 @@ describe('ipam/store-export and store-import', function () {
     ]);
     expect(to.book.byName('whole')).to.not.equal(undefined);
   });
+
+  it('moves the limits that people have set, not what hosts say of their bandwidth', async () => {
+    const [from, to] = [await hostStart(await etcdStart(), 'a1'), await hostStart(await etcdStart(), 'a2')];
+    const inward = { containerName: 'web', direction: 'in' } as const;
+    const outward = { host: 'a1', containerName: 'web', direction: 'out' } as const;
+    await write(from, put(layout.limit(inward), { v: 1, rate: '100mbit', burst: '64kb' }));
+    await write(from, put(layout.limit(outward), { v: 1, rate: 'none' }));
+    await write(from, put(layout.bandwidth('a1'), { v: 1, at: 1, parents: {} }));
+    const exported = await (await laniusOf(from))('store', 'export', file);
+    expect(exported.out).to.match(/^3 keys written to /);
+    await write(to, put(layout.limit(outward), { v: 1, rate: '5mbit' }));
+    const { status, out } = await (await laniusOf(to))('store', 'import', file);
+    expect(status).to.equal(1);
+    expect(out.split('\n')[0]).to.equal('limits/host/a1/web/out: another limit stands there');
+    const [moved] = (await to.kv.range({ key: layout.limit(inward) })).kvs;
+    expect(moved?.value).to.equal('{"v":1,"rate":"100mbit","burst":"64kb"}');
+    expect((await to.kv.range({ prefix: layout.bandwidths })).kvs).to.deep.equal([]);
+  });
 });

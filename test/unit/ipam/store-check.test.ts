@@ -78,6 +78,35 @@ describe('ipam/store-check, pure', () => {
     expect(codes(kv('leases/10.0.0.0-24/zz', lease))).to.deep.equal(['unknown-key']);
   });
 
+  it('finds limits that cannot be read, and keys that are none', () => {
+    const limit = (path: string, value: unknown) => kv(`limits/${path}`, value);
+    const good = { v: 1, rate: '10mbit' };
+    expect(codes(limit('name/web/in', good), limit('host/h1/web/out', { v: 1, rate: 'none' }))).to.deep.equal(
+      [],
+    );
+    const found = checkStore(
+      layout,
+      [
+        limit('name/web/in', { v: 1, rate: '10mbps' }),
+        limit('host/h1/web/out', '{'),
+        limit('name/web/up', good),
+      ],
+      1,
+    );
+    expect(found.map(({ code, object }) => [code, object])).to.deep.equal([
+      ['damaged-value', 'limit net_in of web'],
+      ['damaged-value', 'limit net_out of web on host h1'],
+      ['unknown-key', '/x/limits/name/web/up'],
+    ]);
+    expect(found[0]?.problem).to.match(/^it is passed over: rate "10mbps" may mean/);
+    expect(found[1]?.advice).to.include('lanius limit rm web --out --host h1');
+    expect(found[2]?.problem).to.include('no limit has such a key');
+    const bandwidth = { v: 1, at: 1, parents: {} };
+    expect(codes(kv('bandwidth/h1', bandwidth))).to.deep.equal([]);
+    const [damaged] = checkStore(layout, [kv('bandwidth/h1', '5')], 1);
+    expect(damaged?.repair?.edits).to.deep.equal([{ key: '/x/bandwidth/h1', before: '5' }]);
+  });
+
   it('takes no line for an entry that is none', () => {
     for (const line of [
       '',
