@@ -3,14 +3,22 @@
  *
  * Must not: ask for `/containers/{id}/json` (the engine holds that container's lock while it waits for our
  * answer, so the two would wait for each other for ever); retry a call (the caller's deadline is short).
- * @see Docker Engine API: NetworkList, NetworkInspect, ContainerList, SystemVersion
+ * @see Docker Engine API: NetworkList, NetworkInspect, ContainerList, SystemVersion, SystemInfo
  */
 import PQueue from 'p-queue';
 import { z } from 'zod';
 import { EngineUnavailable } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import { EngineHttp } from './engine-http.ts';
-import { containerReply, networkReply, toContainer, toNetwork, versionReply } from './engine-replies.ts';
+import {
+  containerReply,
+  infoReply,
+  namedReply,
+  networkReply,
+  toContainer,
+  toNetwork,
+  versionReply,
+} from './engine-replies.ts';
 import { followEngine } from './follow-engine.ts';
 import type { EngineContainer, EngineEvents, EngineNetwork, EnginePort } from './port.ts';
 
@@ -74,6 +82,29 @@ export class DockerEngine implements EnginePort {
   async containers(timeoutMs: number): Promise<EngineContainer[]> {
     const list = await this.#list('/containers/json?all=1', containerReply, timeoutMs);
     return list.map(toContainer);
+  }
+
+  /** The filter is a list of expressions; the answer may hold containers that are linked to one of the names. */
+  async containerIds(names: readonly string[], timeoutMs: number): Promise<ReadonlyMap<string, string>> {
+    if (names.length === 0) return new Map();
+    const name = names.map((one) => `^/${one.replaceAll('.', '\\.')}$`);
+    const filters = encodeURIComponent(JSON.stringify({ name }));
+    const list = await this.#list(`/containers/json?all=1&filters=${filters}`, namedReply, timeoutMs);
+    const wanted = new Set(names.map((one) => `/${one}`));
+    return new Map(
+      list.flatMap(({ Id, Names }) =>
+        (Names ?? []).filter((one) => wanted.has(one)).map((one): [string, string] => [one.slice(1), Id]),
+      ),
+    );
+  }
+
+  async dataRoot(timeoutMs: number): Promise<string> {
+    const reply = await this.#get('/info', infoReply, timeoutMs);
+    const folder = reply?.DockerRootDir ?? '';
+    if (folder.startsWith('/')) return folder;
+    throw new EngineUnavailable(
+      `the Docker Engine API at ${this.#options.socketPath} does not say where its data is (GET /info): is it dockerd?`,
+    );
   }
 
   follow(events: EngineEvents): { close(): void } {

@@ -59,6 +59,11 @@ export const containerReply = z.object({
 });
 type ContainerReply = z.infer<typeof containerReply>;
 
+/** What of a container its name is looked up by. */
+export const namedReply = z.object({ Id: z.string(), Names: z.array(z.string()).nullish() });
+
+export const infoReply = z.object({ DockerRootDir: text });
+
 /** One line of the event stream; fields of old engines (`status`, `id`) are left out. */
 export const eventReply = z.object({
   Type: z.string(),

@@ -3,7 +3,7 @@
  * without a short deadline, never `GET /containers/{id}/json` (it blocks on the lock that the engine holds while
  * it waits for us). Implemented by engine/docker-engine.ts with dockerode.
  *
- * @see Docker Engine API: GET /networks, /networks/{id}, /containers/json, /events
+ * @see Docker Engine API: GET /networks, /networks/{id}, /containers/json, /info, /events
  */
 
 export interface EngineEndpoint {
@@ -56,6 +56,13 @@ export interface EnginePort {
   network(networkId: string, timeoutMs: number): Promise<EngineNetwork | undefined>;
   /** All containers, also stopped ones. @throws EngineUnavailable */
   containers(timeoutMs: number): Promise<EngineContainer[]>;
+  /**
+   * Which of these names belong to a container, also to one that is only being started: takes no container's lock.
+   * @returns by name, without those that nobody has @throws EngineUnavailable
+   */
+  containerIds(names: readonly string[], timeoutMs: number): Promise<ReadonlyMap<string, string>>;
+  /** The absolute folder of the engine's own data, e.g. `/var/lib/docker`. @throws EngineUnavailable */
+  dataRoot(timeoutMs: number): Promise<string>;
   /** Follows the engine for ever, connecting again after each break. */
   follow(events: EngineEvents): { close(): void };
 }

@@ -162,6 +162,31 @@ describe('engine/docker-engine', () => {
     await failureOf(engine.version(150));
   });
 
+  it('finds the ids of containers by their exact names, many with one question', async () => {
+    socket.routes['/containers/json'] = json([
+      { Id: 'c1', Names: ['/web.1'], State: 'created' },
+      { Id: 'c2', Names: ['/other/web.1', '/db'], State: 'running' },
+      { Id: 'c3', Names: null, State: 'removing' },
+    ]);
+    const ids = await engine.containerIds(['web.1', 'db', 'gone'], 1000);
+    expect([...ids]).to.deep.equal([
+      ['web.1', 'c1'],
+      ['db', 'c2'],
+    ]);
+    expect(socket.queries).to.deep.equal(['all=1&filters={"name":["^/web\\\\.1$","^/db$","^/gone$"]}']);
+    expect([...(await engine.containerIds([], 1000))]).to.deep.equal([]);
+    expect(socket.asked).to.have.length(1);
+  });
+
+  it('says where the data of the engine is, or that it does not know', async () => {
+    socket.routes['/info'] = json({ DockerRootDir: '/srv/docker', Containers: 7 });
+    expect(await engine.dataRoot(1000)).to.equal('/srv/docker');
+    for (const wrong of [{}, { DockerRootDir: '' }, { DockerRootDir: 'srv' }]) {
+      socket.routes['/info'] = json(wrong);
+      expect((await failureOf(engine.dataRoot(1000))).message).to.include('does not say where its data is');
+    }
+  });
+
   it('says in one line what failed when there is no engine', async () => {
     await socket.cut();
     const error = await failureOf(engine.containers(500));

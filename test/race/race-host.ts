@@ -61,6 +61,8 @@ const engine: EnginePort = {
   },
   network: notPlayed,
   containers: async () => [],
+  containerIds: notPlayed,
+  dataRoot: notPlayed,
   follow: () => ({ close: () => {} }),
 };
 const net: NetPort = {

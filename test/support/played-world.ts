@@ -113,6 +113,8 @@ export class PlayedWorld {
       ],
       network: notPlayed,
       containers: async () => [],
+      containerIds: notPlayed,
+      dataRoot: notPlayed,
       follow: () => ({ close: () => {} }),
     };
   }
