@@ -4,7 +4,12 @@ import { commands, otherPrograms } from './commands/all.ts';
 
 /** Options that every command has. */
 export const GLOBAL_OPTIONS: Readonly<Record<string, OptionSpec>> = {
-  output: { type: 'string', short: 'o', value: 'FORMAT', description: 'table or json (default table)' },
+  output: {
+    type: 'string',
+    short: 'o',
+    value: 'FORMAT',
+    description: 'table, wide (with more columns) or json (default table)',
+  },
   socket: {
     type: 'string',
     value: 'PATH',

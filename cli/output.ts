@@ -1,8 +1,8 @@
-/** What a command prints: a table for people or JSON for programs; never both, never anything else on stdout. */
+/** What a command prints: a table for people (wide: with more columns) or JSON for programs; never both, never anything else on stdout. */
 import { formatTable } from '../core/table.ts';
 
-export type OutputFormat = 'table' | 'json';
-export const OUTPUT_FORMATS: readonly OutputFormat[] = ['table', 'json'];
+export type OutputFormat = 'table' | 'wide' | 'json';
+export const OUTPUT_FORMATS: readonly OutputFormat[] = ['table', 'wide', 'json'];
 
 export interface Streams {
   out(text: string): void;

@@ -17,6 +17,8 @@ export type Parsed =
   | { readonly kind: 'help'; readonly text: string }
   | { readonly kind: 'wrong'; readonly message: string };
 
+const FORMATS_TEXT = OUTPUT_FORMATS.join(', ').replace(/, (\w+)$/, ' or $1');
+
 /** @param argv what follows `lanius`; options may stand anywhere */
 export function parse(argv: readonly string[]): Parsed {
   const first = tokensOf(argv, knownOptions(commands));
@@ -88,7 +90,7 @@ function parseCommand(command: Command, argv: readonly string[]): Parsed {
   if (extra !== undefined) return wrong(`unexpected argument "${extra}"`, help);
   const format = options['output'] ?? 'table';
   if (!isFormat(format)) {
-    return wrong(`unknown output format "${String(format)}": use ${OUTPUT_FORMATS.join(' or ')}`, help);
+    return wrong(`unknown output format "${String(format)}": use ${FORMATS_TEXT}`, help);
   }
   const socket = typeof options['socket'] === 'string' ? options['socket'] : undefined;
   return { kind: 'run', command, input: { positionals: given, options }, format, socket };

@@ -7,6 +7,7 @@
 import type { Deadline } from '../core/deadline.ts';
 import type { Cidr, IpAddress, IpFamily } from '../core/ip.ts';
 import type { MacPrefix } from '../core/mac.ts';
+import type { LeaseLimits } from '../store/schema.ts';
 
 export interface PoolRequest {
   /** `--subnet`; absent = choose the pool for this host. Host bits are cleared already. */
@@ -101,4 +102,9 @@ export interface AddressService {
   poolSettings(subnet: Cidr, deadline: Deadline): Promise<PoolSettings>;
   /** Queues the holder to be written to the lease; returns at once, failures are logged and retried. */
   noteHolder(subnet: Cidr, address: IpAddress, holder: LeaseHolder): void;
+  /**
+   * Queues how the limits of the address stand, to be written to the lease: with the holder where that is still to come, so
+   * that a start costs no more. All of them, each time; the same ones again are not written. Returns at once.
+   */
+  noteLimits(subnet: Cidr, address: IpAddress, limits: LeaseLimits): void;
 }

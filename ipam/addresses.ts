@@ -23,6 +23,7 @@ import {
 } from '../core/ip.ts';
 import { parseMacPrefix } from '../core/mac.ts';
 import type { ClaimRecord } from '../store/host-records.ts';
+import type { LeaseLimits } from '../store/schema.ts';
 import type {
   AddressGrant,
   AddressRequest,
@@ -163,6 +164,10 @@ export class Addresses implements AddressService {
 
   noteHolder(subnet: Cidr, address: IpAddress, holder: LeaseHolder): void {
     this.#deps.leases.noteHolder(subnet, address, holder);
+  }
+
+  noteLimits(subnet: Cidr, address: IpAddress, limits: LeaseLimits): void {
+    this.#deps.leases.noteLimits(subnet, address, limits);
   }
 
   async poolSettings(subnet: Cidr, deadline: Deadline): Promise<PoolSettings> {

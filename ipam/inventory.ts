@@ -1,5 +1,6 @@
 /** What people ask: pools with their counts, leases with their holders, hosts. Plain data, as the CLI prints it. */
 import type { Deadline } from '../core/deadline.ts';
+import type { LeaseLimits } from '../store/schema.ts';
 
 export interface PoolInfo {
   /** Its subnet. */
@@ -32,6 +33,8 @@ export interface LeaseInfo {
   readonly macAddress?: string;
   /** Present if the MAC is not the one that follows from the address. */
   readonly fixedMac?: string;
+  /** How its limits stand, as its host has written it. */
+  readonly limits?: LeaseLimits;
   /** ISO 8601. */
   readonly since: string;
 }

@@ -5,6 +5,8 @@ import { type Command, stringOption } from '../command.ts';
 export const ipLs: Command = {
   words: ['ip', 'ls'],
   summary: 'List the leases and reservations of all hosts',
+  description:
+    '-o wide: also the limits of each container, as its host has written them; ! stands behind one that is not in force.',
   positionals: [],
   options: {
     pool: { type: 'string', value: 'POOL', description: 'Only of this pool, by subnet or name' },
@@ -23,9 +25,12 @@ export const ipLs: Command = {
       name: stringOption(input, 'name'),
       state: stringOption(input, 'state'),
     });
+    const wide = output.format === 'wide';
     output.table(
       leases,
-      ['ADDRESS', 'POOL', 'STATE', 'NAME', 'HOST', 'CONTAINER', 'MAC ADDRESS', 'SINCE'],
+      ['ADDRESS', 'POOL', 'STATE', 'NAME', 'HOST', 'CONTAINER', 'MAC ADDRESS', 'SINCE'].concat(
+        wide ? ['LIMITS IN/OUT'] : [],
+      ),
       leases.map((lease) => [
         lease.address,
         lease.pool,
@@ -36,8 +41,17 @@ export const ipLs: Command = {
         lease.containerName ?? lease.containerId?.slice(0, 12) ?? '',
         lease.macAddress ?? '',
         lease.since,
+        ...(wide ? [limitsText(lease)] : []),
       ]),
     );
     return 0;
   },
 };
+
+/** `100mbit/none`; with `!` where it is not in force. */
+function limitsText({ limits }: LeaseInfo): string {
+  if (limits === undefined) return '';
+  return [limits.in, limits.out]
+    .map((limit) => (limit === undefined ? '-' : `${limit.rate}${limit.state === 'in force' ? '' : '!'}`))
+    .join('/');
+}

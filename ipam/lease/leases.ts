@@ -16,6 +16,7 @@ import type { ReleaseRecord } from '../../store/host-records.ts';
 import type { KeyValue, KvPort } from '../../store/kv.ts';
 import type { Layout } from '../../store/layout.ts';
 import type { RecordStore } from '../../store/records.ts';
+import type { LeaseLimits } from '../../store/schema.ts';
 import type { Choice } from '../address/choice.ts';
 import type { LeaseHolder } from '../address-service.ts';
 import type { Committer } from '../commit/committer.ts';
@@ -25,7 +26,7 @@ import { Fates } from './afterwards.ts';
 import { CertainLeases } from './certain-leases.ts';
 import { FixedMacs } from './fixed-macs.ts';
 import { FreeAddresses } from './free-addresses.ts';
-import { LeaseNotes } from './lease-notes.ts';
+import { LeaseNotes, type LeaseNotesDependencies, type LeaseNotesOptions } from './lease-notes.ts';
 import type { LeasePolicies } from './lease-policies.ts';
 import { LeaseReads } from './lease-reads.ts';
 import { type Afterwards, LeaseSteps } from './lease-steps.ts';
@@ -39,7 +40,7 @@ import { Releases } from './releases.ts';
 import { Turns, type TurnsOptions } from './turns.ts';
 import { WarmLeases } from './warm-leases.ts';
 
-export interface LeasesOptions extends TurnsOptions {
+export interface LeasesOptions extends TurnsOptions, LeaseNotesOptions {
   readonly host: string;
   readonly instance: string;
   readonly bootId: string;
@@ -56,6 +57,8 @@ export interface LeasesDependencies {
    * reconciliation has taken its lease again.
    */
   readonly hasEndpoint?: (subnet: Cidr, address: IpAddress) => boolean;
+  /** How the limits of an endpoint of this host stand; absent: nobody knows. */
+  readonly limitsOf?: LeaseNotesDependencies['limitsOf'];
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
@@ -107,7 +110,7 @@ export class Leases {
     this.#turns = turns;
     this.#quota = quota;
     this.#releases = releases;
-    const notes = new LeaseNotes({ table, committer, stepsOf, logger });
+    const notes = new LeaseNotes(options, { table, committer, stepsOf, limitsOf: deps.limitsOf, logger });
     const refused = new RefusedEndpoints({ clock });
     const common = { table, taker, quota, releases };
     this.#notes = notes;
@@ -275,6 +278,11 @@ export class Leases {
     this.#notes.bound(subnet, address, holder);
   }
 
+  /** Writes to the lease how its limits stand, with the holder where that is still to come. */
+  noteLimits(subnet: Cidr, address: IpAddress, limits: LeaseLimits): void {
+    this.#notes.limits(subnet, address, limits);
+  }
+
   /** Reads the host's leases from etcd, for reconciliation. Does not change the table. */
   async read(): Promise<HeldLease[]> {
     const { kvs } = await this.#deps.kv.range({ prefix: this.#deps.layout.byHost(this.#options.host) });
@@ -297,6 +305,7 @@ export class Leases {
       if (this.get(subnet, address) === undefined && !this.busy(subnet, address)) this.#table.set(held);
     }
     this.#loaded = true;
+    this.#notes.loaded();
     this.#releases.replay();
   }
 

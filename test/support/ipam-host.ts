@@ -47,6 +47,11 @@ export interface IpamHostOptions {
   readonly hasEndpoint?: LeasesDependencies['hasEndpoint'];
   /** Of the leases. */
   readonly logger?: Logger;
+  /** How long limits wait for the holder, in milliseconds. */
+  readonly holderWaitMs?: number;
+  readonly limitsOf?: LeasesDependencies['limitsOf'];
+  /** Called before anything is read from etcd. */
+  readonly begun?: (host: IpamHost) => void;
   /** How long a request waits for an address of a full pool, in milliseconds. */
   readonly fullWaitMs?: number;
   /** Puts something between the host and its store. */
@@ -113,9 +118,13 @@ export class IpamHost {
     const { kv, committer } = this;
     const book = new PoolBook({ coolingSeconds: 0 }, { kv, layout, logger });
     this.book = book;
-    const { fullWaitMs, hasEndpoint } = options;
+    const { fullWaitMs, holderWaitMs, hasEndpoint, limitsOf } = options;
     this.leases = new Leases(
-      { ...identity, ...(fullWaitMs === undefined ? {} : { fullWaitMs }) },
+      {
+        ...identity,
+        ...(fullWaitMs === undefined ? {} : { fullWaitMs }),
+        ...(holderWaitMs === undefined ? {} : { holderWaitMs }),
+      },
       {
         kv,
         layout,
@@ -124,6 +133,7 @@ export class IpamHost {
         releases: this.#releases,
         clock,
         ...(hasEndpoint === undefined ? {} : { hasEndpoint }),
+        limitsOf,
         random: Math.random,
         logger: options.logger ?? logger,
       },
@@ -152,6 +162,7 @@ export class IpamHost {
   static async start(options: IpamHostOptions): Promise<IpamHost> {
     const stateDir = options.stateDir ?? (await mkdtemp(join(tmpdir(), 'lanius-host-')));
     const host = new IpamHost({ ...options, stateDir });
+    options.begun?.(host);
     await host.claims.load();
     await host.#releases.load();
     await host.session.start().catch((error: unknown) => {

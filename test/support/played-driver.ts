@@ -102,6 +102,7 @@ export function playedDriver() {
     confirmLease: () => store.confirm(),
     poolSettings: async () => ({ title: 'p', ...store.settings }),
     noteHolder: () => {},
+    noteLimits: () => {},
   };
   const holders = {
     joined: ({ endpointId }: EndpointRecord): void => void told.push(`joined ${endpointId}`),

@@ -40,7 +40,7 @@ describe('cli/parse', () => {
     ['ip release a b', 'unexpected argument "b"; see lanius ip release --help'],
     ['doctor --help=yes', 'taken as help'],
     ['reconcile --dry-run=yes', '--dry-run takes no value; see lanius reconcile --help'],
-    ['pool ls -o yaml', 'unknown output format "yaml": use table or json; see lanius pool ls --help'],
+    ['pool ls -o yaml', 'unknown output format "yaml": use table, wide or json; see lanius pool ls --help'],
     ['help config', 'see lanius config --help'],
   ] as const) {
     it(`answers "${line}" with: ${complaint}`, () => {
