@@ -98,7 +98,7 @@ describe('ipam/store-check, pure', () => {
       ['damaged-value', 'limit net_out of web on host h1'],
       ['unknown-key', '/x/limits/name/web/up'],
     ]);
-    expect(found[0]?.problem).to.match(/^it is passed over: rate "10mbps" may mean/);
+    expect(found[0]?.problem).to.match(/^it is passed over: rate: rate "10mbps" may mean/);
     expect(found[1]?.advice).to.include('lanius limit rm web --out --host h1');
     expect(found[2]?.problem).to.include('no limit has such a key');
     const bandwidth = { v: 1, at: 1, parents: {} };
