@@ -69,6 +69,27 @@ export function bridgeNameOf(parent: string): string {
   return `br-${beginning}-${createHash('sha256').update(parent).digest('hex').slice(0, 4)}`;
 }
 
+/** Mark on the ifb of an endpoint inside of its sandbox. It is not the endpoint's mark, by which the link itself is found. */
+export const SANDBOX_IFB_MARK = 'lanius:ifb';
+
+/** The name of the ifb for a link in its sandbox. @param linkIndex of that link, there */
+export function sandboxIfbNameOf(linkIndex: number): string {
+  return `lnin${linkIndex}`;
+}
+
+/** The ifb of an endpoint in the host's namespace, for what its host end receives; it bears the endpoint's mark. */
+export function hostIfbNameOf(endpointId: string): string {
+  return `li${endpointId.slice(0, 12)}`;
+}
+
+/** Mark on the ifb of a parent whose endpoints the host itself shapes (`enforce=host`). */
+export const PARENT_IFB_MARK = 'lanius:parent-ifb';
+
+/** The name of the ifb for a parent: the same at every start, at most 15 characters. */
+export function parentIfbNameOf(parent: string): string {
+  return `lp${createHash('sha256').update(parent).digest('hex').slice(0, 12)}`;
+}
+
 /** First 12 digits, as docker prints ids. */
 export function shortId(id: string): string {
   return id.slice(0, 12);

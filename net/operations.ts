@@ -13,6 +13,7 @@ import type { Operation } from './operation.ts';
 import type { KernelFeatures, LinkInfo, MacvlanSpec } from './port.ts';
 import type { ResponderOperations } from './responder-operations.ts';
 import type { SandboxOperations } from './sandbox-operations.ts';
+import type { ShapingOperations } from './shaping/operations.ts';
 import type { ShimOperations } from './shim.ts';
 import type { HostRouteOperations } from './shim-routes.ts';
 import type { VethOperations } from './veth.ts';
@@ -42,5 +43,6 @@ export interface KernelOperations
     BridgeMoveOperations,
     VethOperations,
     ShimOperations,
-    HostRouteOperations {}
+    HostRouteOperations,
+    ShapingOperations {}
 export type OperationName = keyof KernelOperations;

@@ -18,7 +18,10 @@ export interface Shape {
   readonly burstBytes: number;
   /** Of the queue, burst included: what is more is dropped. */
   readonly limitBytes: number;
+  /** Above the rate: how fast the burst itself may pass. */
   readonly peakBitsPerSecond?: number;
+  /** What may pass at the link's own speed where there is a peak; at most `burstBytes`, which it is if absent. */
+  readonly peakBurstBytes?: number;
 }
 
 /** A direction that is absent has no limit; what of ours stands there is removed. Seen from the container. */
@@ -69,10 +72,15 @@ export interface ShapingPort {
    */
   apply(place: ShapePlace, plan: ShapePlan): Promise<ShapeOutcome | undefined>;
   /**
-   * Removes links in the sandbox that step around the limit: other links of the parent (`ip link add link eth0 type macvlan`).
+   * Removes links in the sandbox that step around the limit: other links of the parent (`ip link add link eth0 type macvlan`),
+   * but for those that bear the mark of an endpoint. Also those of another network driver on the same parent.
+   * @param endpointIds whose marks count; absent: every endpoint's mark does, also one that the container has made up
    * @returns the names of those removed; empty if there are none or the sandbox is gone
    */
-  removeBypasses(place: Extract<ShapePlace, { at: 'sandbox' }>): Promise<readonly string[]>;
+  removeBypasses(
+    place: Extract<ShapePlace, { at: 'sandbox' }>,
+    endpointIds?: readonly string[],
+  ): Promise<readonly string[]>;
   /**
    * Counters of many links in one go, cheaply, keeping no descriptor of any sandbox.
    * @returns in the order of `places`; undefined for those that are gone

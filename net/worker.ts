@@ -18,6 +18,7 @@ import { probe } from './probe.ts';
 import { responderHandlers } from './responder-operations.ts';
 import { enterForGood, withSocketHere, withSocketIn } from './rtnetlink/namespace.ts';
 import { sandboxHandlers } from './sandbox-operations.ts';
+import { shapingHandlers } from './shaping/operations.ts';
 import { shimHandlers } from './shim.ts';
 import { hostRouteHandlers } from './shim-routes.ts';
 import { vethHandlers } from './veth.ts';
@@ -26,6 +27,7 @@ import { WaitingRequests } from './waiting-requests.ts';
 import { packError, type WorkerOptions, type WorkerReply, type WorkerRequest } from './worker-protocol.ts';
 
 const options = workerData as WorkerOptions;
+const waiting = new WaitingRequests(options.waiting);
 const handlers: Handlers<KernelOperations> = {
   macvlanAdd: (spec) => withSocketHere((socket) => macvlanAdd(socket, spec)),
   linkDelete: (name) => withSocketHere((socket) => linkDelete(socket, name)),
@@ -35,7 +37,8 @@ const handlers: Handlers<KernelOperations> = {
   probe: () => probe(),
   ...sandboxHandlers,
   ...arpProbeHandlers,
-  ...neighbourHandlers(new WaitingRequests(options.waiting)),
+  ...neighbourHandlers(waiting),
+  ...shapingHandlers(waiting),
   ...ipvlanHandlers,
   ...shimHandlers,
   ...hostRouteHandlers,

@@ -175,6 +175,16 @@ export function readLink(payload: Buffer): LinkInfo | undefined {
   };
 }
 
+/** Where the parent of a link is, if that is in another namespace: its index there, and the id of that namespace. */
+export function readOuterParent(
+  payload: Buffer,
+): { readonly linkIndex: number; readonly nsid: number } | undefined {
+  const attributes = attributeMap(payload.subarray(IFINFOMSG_BYTES));
+  const linkIndex = asU32(attributes.get(uapi.IFLA_LINK));
+  const nsid = asU32(attributes.get(uapi.IFLA_LINK_NETNSID));
+  return linkIndex === undefined || nsid === undefined ? undefined : { linkIndex, nsid };
+}
+
 function readParentIndex(attributes: ReadonlyMap<number, Buffer>): number | undefined {
   if (attributes.has(uapi.IFLA_LINK_NETNSID)) return undefined;
   const parentIndex = asU32(attributes.get(uapi.IFLA_LINK));

@@ -57,11 +57,40 @@ export interface FilterInfo extends FilterPlace {
 
 /** RTM_NEWQDISC; EEXIST if there is one at that parent. For `clsact`, which has no options. */
 export function qdiscAdd(qdisc: QdiscInfo, operation: string): NetlinkRequest {
-  const payload = Buffer.concat([
-    tcmsg(qdisc.linkIndex, qdisc.handle, qdisc.parent),
-    attribute(uapi.TCA_KIND, text(qdisc.kind)),
-  ]);
+  const payload = qdiscPayload(qdisc);
   return { type: uapi.RTM_NEWQDISC, flags: uapi.NLM_F_CREATE | uapi.NLM_F_EXCL, payload, operation };
+}
+
+/**
+ * RTM_NEWQDISC that puts a qdisc in the place of the one there is, at once. One of the same handle is changed instead; so a
+ * fresh one needs a handle that is not in use on the link.
+ * @param options TCA_OPTIONS, whole
+ */
+export function qdiscReplace(qdisc: QdiscInfo, options: Buffer, operation: string): NetlinkRequest {
+  const payload = Buffer.concat([qdiscPayload(qdisc), options]);
+  return { type: uapi.RTM_NEWQDISC, flags: uapi.NLM_F_CREATE | uapi.NLM_F_REPLACE, payload, operation };
+}
+
+/**
+ * The same under a handle that the kernel chooses, whatever stood there: these three flags together mean that (net/sched/
+ * sch_api.c tc_modify_qdisc). Not for a root qdisc that another one of ours must be told from.
+ */
+export function qdiscRenew(
+  { linkIndex, parent, kind }: Omit<QdiscInfo, 'handle'>,
+  options: Buffer,
+  operation: string,
+): NetlinkRequest {
+  const payload = Buffer.concat([qdiscPayload({ linkIndex, handle: 0, parent, kind }), options]);
+  const flags = uapi.NLM_F_CREATE | uapi.NLM_F_REPLACE | uapi.NLM_F_EXCL;
+  return { type: uapi.RTM_NEWQDISC, flags, payload, operation };
+}
+
+/** RTM_DELQDISC; ENOENT or EINVAL if there is none of that handle. */
+export function qdiscDelete(
+  { linkIndex, handle, parent }: Omit<QdiscInfo, 'kind'>,
+  operation: string,
+): NetlinkRequest {
+  return { type: uapi.RTM_DELQDISC, flags: 0, payload: tcmsg(linkIndex, handle, parent), operation };
 }
 
 /**
@@ -85,6 +114,20 @@ export function bpfFilterReplace(filter: BpfFilter, operation: string): NetlinkR
       attribute(uapi.TCA_BPF_FLAGS, u32(uapi.TCA_BPF_FLAG_ACT_DIRECT)),
     ),
   ]);
+  return { type: uapi.RTM_NEWTFILTER, flags: uapi.NLM_F_CREATE | uapi.NLM_F_REPLACE, payload, operation };
+}
+
+/**
+ * RTM_NEWTFILTER of any kind, that makes the filter or puts it in the place of the one with that priority and handle.
+ * @param options TCA_OPTIONS, whole
+ */
+export function filterReplace(
+  place: FilterPlace,
+  kind: string,
+  options: Buffer,
+  operation: string,
+): NetlinkRequest {
+  const payload = Buffer.concat([placeOf(place), attribute(uapi.TCA_KIND, text(kind)), options]);
   return { type: uapi.RTM_NEWTFILTER, flags: uapi.NLM_F_CREATE | uapi.NLM_F_REPLACE, payload, operation };
 }
 
@@ -128,6 +171,15 @@ export function readFilter(payload: Buffer): FilterInfo | undefined {
   };
 }
 
+/** The attributes of a message, by TCA_*. */
+export function attributesOf(payload: Buffer): ReadonlyMap<number, Buffer> {
+  return attributeMap(payload.subarray(TCMSG_BYTES));
+}
+
+function qdiscPayload({ linkIndex, handle, parent, kind }: QdiscInfo): Buffer {
+  return Buffer.concat([tcmsg(linkIndex, handle, parent), attribute(uapi.TCA_KIND, text(kind))]);
+}
+
 function readHead(payload: Buffer): Omit<QdiscInfo, 'kind'> {
   return {
     linkIndex: payload.readInt32LE(4),
@@ -143,7 +195,8 @@ function placeOf({ linkIndex, handle, parent, priority, protocol }: FilterPlace)
   return bytes;
 }
 
-function tcmsg(linkIndex: number, handle: number, parent: number): Buffer {
+/** struct tcmsg without tcm_info. */
+export function tcmsg(linkIndex: number, handle: number, parent: number): Buffer {
   const bytes = Buffer.alloc(TCMSG_BYTES);
   bytes.writeInt32LE(linkIndex, 4);
   bytes.writeUInt32LE(handle, 8);

@@ -78,6 +78,7 @@ export const IFLA_MASTER = 10;
 export const IFLA_TXQLEN = 13;
 export const IFLA_LINKINFO = 18;
 export const IFLA_IFALIAS = 20;
+export const IFLA_STATS64 = 23;
 export const IFLA_AF_SPEC = 26;
 export const IFLA_NET_NS_FD = 28;
 export const IFLA_EXT_MASK = 29;
@@ -246,6 +247,61 @@ export const TC_H_CLSACT_HANDLE = 0xffff_0000;
 export const TC_H_CLSACT = 0xffff_fff1;
 export const TC_H_CLSACT_INGRESS = 0xffff_fff2;
 export const TC_H_CLSACT_EGRESS = 0xffff_fff3;
+
+export const RTM_NEWTCLASS = 40;
+export const RTM_DELTCLASS = 41;
+export const RTM_GETTCLASS = 42;
+export const TCA_STATS2 = 7;
+export const TC_H_ROOT = 0xffff_ffff;
+
+// linux/gen_stats.h: inside TCA_STATS2
+export const TCA_STATS_BASIC = 1;
+export const TCA_STATS_QUEUE = 3;
+export const TCA_STATS_PKT64 = 8;
+
+// linux/pkt_sched.h: struct tc_ratespec
+/** The kernel computes the time of a packet by itself and needs no table. */
+export const TC_LINKLAYER_ETHERNET = 1;
+
+// linux/pkt_sched.h: inside TCA_OPTIONS of kind tbf
+export const TCA_TBF_PARMS = 1;
+export const TCA_TBF_RATE64 = 4;
+export const TCA_TBF_PRATE64 = 5;
+export const TCA_TBF_BURST = 6;
+export const TCA_TBF_PBURST = 7;
+
+// linux/pkt_sched.h: inside TCA_OPTIONS of kind htb
+export const TC_HTB_PROTOVER = 3;
+export const TCA_HTB_PARMS = 1;
+export const TCA_HTB_INIT = 2;
+export const TCA_HTB_RATE64 = 6;
+export const TCA_HTB_CEIL64 = 7;
+
+// linux/pkt_cls.h: inside TCA_OPTIONS of kind u32
+export const TCA_U32_CLASSID = 1;
+export const TCA_U32_HASH = 2;
+export const TCA_U32_LINK = 3;
+export const TCA_U32_DIVISOR = 4;
+export const TCA_U32_SEL = 5;
+export const TCA_U32_ACT = 7;
+export const TC_U32_TERMINAL = 1;
+
+// linux/pkt_cls.h: actions, and what becomes of the packet
+export const TCA_ACT_KIND = 1;
+export const TCA_ACT_OPTIONS = 2;
+export const TC_ACT_UNSPEC = -1;
+export const TC_ACT_SHOT = 2;
+export const TC_ACT_STOLEN = 4;
+
+// linux/tc_act/tc_mirred.h
+export const TCA_MIRRED_PARMS = 2;
+export const TCA_EGRESS_REDIR = 1;
+
+// linux/pkt_cls.h: inside TCA_ACT_OPTIONS of kind police
+export const TCA_POLICE_TBF = 1;
+export const TCA_POLICE_RATE = 2;
+export const TCA_POLICE_RESULT = 5;
+export const TCA_POLICE_RATE64 = 8;
 
 // linux/pkt_cls.h: inside TCA_OPTIONS of kind bpf
 export const TCA_BPF_CLASSID = 3;
