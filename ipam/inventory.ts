@@ -1,6 +1,6 @@
 /** What people ask: pools with their counts, leases with their holders, hosts. Plain data, as the CLI prints it. */
 import type { Deadline } from '../core/deadline.ts';
-import type { LeaseLimits } from '../store/schema.ts';
+import type { LeaseLimits, ParentBandwidth } from '../store/schema.ts';
 
 export interface PoolInfo {
   /** Its subnet. */
@@ -61,6 +61,8 @@ export interface HostInfo {
   readonly version: string;
   readonly leases: number;
   readonly firstSeen: string;
+  /** What it says of its parents, by name; of living hosts that have networks. */
+  readonly bandwidth?: Readonly<Record<string, ParentBandwidth>>;
 }
 
 export interface Inventory {

@@ -9,7 +9,7 @@ import type { Logger } from '../../core/log.ts';
 import type { KeyValue, KvPort } from '../../store/kv.ts';
 import { type Layout, poolKeyOf } from '../../store/layout.ts';
 import { endOfPrefix, pagesOf } from '../../store/pages.ts';
-import { deadSchema, decode, hostSchema, leaseSchema } from '../../store/schema.ts';
+import { bandwidthSchema, deadSchema, decode, hostSchema, leaseSchema } from '../../store/schema.ts';
 import { sizeOf } from '../address/choice.ts';
 import type { HostInfo, Inventory, LeaseFilter, LeaseInfo, PoolInfo } from '../inventory.ts';
 import { holderText } from '../lease/lease-steps.ts';
@@ -65,11 +65,18 @@ export class EtcdInventory implements Inventory {
 
   async hosts(): Promise<HostInfo[]> {
     const { kv, layout } = this.#deps;
-    const [hosts, sessions, marks] = await Promise.all([
+    const [hosts, sessions, marks, bandwidths] = await Promise.all([
       kv.range({ prefix: layout.hosts }),
       kv.range({ prefix: layout.sessions }, { keysOnly: true }),
       kv.range({ prefix: layout.deads }),
+      kv.range({ prefix: layout.bandwidths }),
     ]);
+    const told = new Map(
+      bandwidths.kvs.map(({ key, value }) => [
+        key.slice(layout.bandwidths.length),
+        this.#readable(() => decode(bandwidthSchema, key, value).parents),
+      ]),
+    );
     const alive = new Set(sessions.kvs.map((session) => session.key.slice(layout.sessions.length)));
     const since = new Map(
       marks.kvs.map(({ key, value }) => [
@@ -83,6 +90,7 @@ export class EtcdInventory implements Inventory {
       if (registered === undefined) return [];
       const { hostname, version, labels, firstSeenAt } = registered;
       const { count } = await kv.range({ prefix: layout.byHost(host) }, { countOnly: true });
+      const bandwidth = alive.has(host) ? told.get(host) : undefined;
       const deadSince = alive.has(host) ? undefined : since.get(host);
       return [
         {
@@ -94,6 +102,7 @@ export class EtcdInventory implements Inventory {
           version,
           leases: count,
           firstSeen: iso(firstSeenAt),
+          ...(bandwidth === undefined ? {} : { bandwidth }),
         },
       ];
     });
