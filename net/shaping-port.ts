@@ -55,6 +55,8 @@ export interface PassedTraffic {
   readonly packets: number;
   /** By the limit. */
   readonly drops: number;
+  /** Whose counter it is: a link's own goes on while a shaper is there, which begins at 0. Absent: not told. */
+  readonly counter?: 'shaper' | 'link';
 }
 
 export interface EndpointTraffic {
