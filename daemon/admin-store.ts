@@ -4,9 +4,7 @@
  *
  * Must be put on the app before anything that reads bodies: an import is a long one.
  */
-import { once } from 'node:events';
-import type { Express, Request, Response } from 'express';
-import { toDriverError } from '../core/errors.ts';
+import type { Express } from 'express';
 import type { Logger } from '../core/log.ts';
 import type { CheckResult, StoreChecker } from '../ipam/upkeep/store-checker.ts';
 import type { StoreEdit } from '../ipam/upkeep/store-finding.ts';
@@ -14,6 +12,7 @@ import type { StoreImport } from '../ipam/upkeep/store-import.ts';
 import type { RepairResult, StoreRepair } from '../ipam/upkeep/store-repair.ts';
 import { StoreSpool } from '../ipam/upkeep/store-spool.ts';
 import { type CheckReport, type FindingInfo, STORE_PATHS } from '../plugin/wire/admin-store.ts';
+import { answerLines, type LinesWork } from './admin-lines.ts';
 
 export interface StoreRoutesDependencies {
   readonly checker: Pick<StoreChecker, 'check'>;
@@ -27,26 +26,9 @@ export interface StoreRoutesDependencies {
   readonly logger: Logger;
 }
 
-const PROGRESS_MS = 500;
-const DISCARD_MS = 5000;
-
 export function addStoreRoutes(app: Express, deps: StoreRoutesDependencies): void {
   const logger = deps.logger.child({ component: 'admin' });
-  const route = (work: (lines: Lines, request: Request) => Promise<void>) => {
-    return async (request: Request, response: Response): Promise<void> => {
-      const lines = new Lines(response);
-      try {
-        await work(lines, request);
-      } catch (thrown) {
-        if (!response.headersSent) throw thrown;
-        const error = toDriverError(thrown);
-        logger.warn('an admin request failed', { method: `${request.method} ${request.path}`, err: error });
-        await lines.send({ error: { code: error.code, message: error.message } });
-        await discarded(request);
-      }
-      response.end();
-    };
-  };
+  const route = (work: LinesWork) => answerLines(work, logger);
   app.get(
     STORE_PATHS.check,
     route(async (lines) => {
@@ -86,70 +68,6 @@ export function addStoreRoutes(app: Express, deps: StoreRoutesDependencies): voi
       }
     }),
   );
-}
-
-/** The answer, line by line. */
-class Lines {
-  readonly #response: Response;
-  #toldAtMs = performance.now();
-
-  constructor(response: Response) {
-    this.#response = response;
-  }
-
-  /** Tells it now and then; the other side may be gone. */
-  readonly progress = (keys: number): void => {
-    if (performance.now() - this.#toldAtMs < PROGRESS_MS || this.#response.writableNeedDrain) return;
-    this.#toldAtMs = performance.now();
-    void this.send({ progress: { keys } }).catch(() => {});
-  };
-
-  /** From here on a failure is a line of the answer. */
-  open(): void {
-    const response = this.#response;
-    if (response.headersSent || response.destroyed) return;
-    response.setHeader('Content-Type', 'application/x-ndjson');
-    response.flushHeaders();
-  }
-
-  send(line: object): Promise<void> {
-    return this.write(`${JSON.stringify(line)}\n`);
-  }
-
-  /** @throws Error if the other side has gone */
-  async write(text: string): Promise<void> {
-    const response = this.#response;
-    if (response.destroyed) throw new Error('the lanius command has gone');
-    this.open();
-    if (response.write(text)) return;
-    const gone = new AbortController();
-    const close = (): void => gone.abort();
-    response.once('close', close);
-    try {
-      await once(response, 'drain', { signal: gone.signal });
-    } finally {
-      response.off('close', close);
-    }
-  }
-}
-
-/**
- * Reads the rest of a body, for nothing: to close on somebody who still sends would take the answer away. Who has read
- * the answer goes.
- */
-function discarded(request: Request): Promise<void> {
-  return new Promise((resolve) => {
-    if (request.readableEnded || request.destroyed) {
-      resolve();
-      return;
-    }
-    const done = (): void => {
-      clearTimeout(timer);
-      resolve();
-    };
-    const timer = setTimeout(done, DISCARD_MS);
-    request.once('end', done).once('close', done).resume();
-  });
 }
 
 function reportOf(result: CheckResult | RepairResult): CheckReport {
