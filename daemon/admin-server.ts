@@ -9,6 +9,7 @@ import { Conflict, type ErrorCode, InvalidRequest, NotFound, toDriverError } fro
 import { cidrHas, parseCidr, parseIp } from '../core/ip.ts';
 import type { Logger } from '../core/log.ts';
 import type { Forgetting, Inventory, KnownHere, Reconciling, Reserving } from '../ipam/inventory.ts';
+import type { ShrikeImport } from '../ipam/migrate/shrike-import.ts';
 import type { PoolAdministration } from '../ipam/pool/pool-admin.ts';
 import {
   ADMIN_PATHS,
@@ -22,6 +23,7 @@ import {
   type VersionInfo,
 } from '../plugin/wire/admin.ts';
 import { addHostRoutes } from './admin-hosts.ts';
+import { addImportRoutes } from './admin-import.ts';
 import { addPoolRoutes } from './admin-pools.ts';
 import { addReservationRoutes } from './admin-reservations.ts';
 import { answer, answerList, answerOrKnown, shaped } from './admin-route.ts';
@@ -36,6 +38,7 @@ export interface AdminDependencies {
   readonly reservations?: Reserving;
   readonly forgetting?: Forgetting;
   readonly store?: Omit<StoreRoutesDependencies, 'logger'>;
+  readonly shrike?: Pick<ShrikeImport, 'run'>;
   readonly reconciler: Reconciling;
   readonly networks: () => Promise<readonly NetworkInfo[]> | readonly NetworkInfo[];
   readonly doctor: () => Promise<DoctorReport>;
@@ -63,6 +66,7 @@ export function createAdminApp(deps: AdminDependencies): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
   if (deps.store !== undefined) addStoreRoutes(app, { ...deps.store, logger });
+  if (deps.shrike !== undefined) addImportRoutes(app, deps.shrike, logger);
   app.use(express.json({ type: () => true, strict: true }));
 
   app.get(

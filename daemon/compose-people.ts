@@ -10,6 +10,7 @@ import { HostForgetting } from '../ipam/host/host-forgetting.ts';
 import { HostSweeper } from '../ipam/host/host-sweeper.ts';
 import { Fates } from '../ipam/lease/afterwards.ts';
 import type { Leases } from '../ipam/lease/leases.ts';
+import { ShrikeImport } from '../ipam/migrate/shrike-import.ts';
 import { EtcdInventory } from '../ipam/people/etcd-inventory.ts';
 import { KnownHere } from '../ipam/people/known-here.ts';
 import { Reservations } from '../ipam/people/reservations.ts';
@@ -121,6 +122,7 @@ export function composePeople(config: Config, identity: SessionIdentity, parts: 
       importing: () => new StoreImport({ kv, layout, committer, clock }),
       spoolDir: stateDir,
     },
+    shrike: new ShrikeImport({ kv, layout, poolAdmin, reservations, clock }),
     reconciler,
     poolAdmin,
     networks: async () =>

@@ -3,6 +3,7 @@ import type { Command } from '../command.ts';
 import { doctor } from './doctor.ts';
 import { hostForget } from './host-forget.ts';
 import { hostLs } from './host-ls.ts';
+import { importShrike } from './import-shrike.ts';
 import { ipLs } from './ip-ls.ts';
 import { ipRelease } from './ip-release.ts';
 import { ipReserve } from './ip-reserve.ts';
@@ -35,6 +36,7 @@ export const commands: readonly Command[] = [
   storeCheck,
   storeExport,
   storeImport,
+  importShrike,
   reconcile,
   doctor,
   version,

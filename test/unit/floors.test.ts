@@ -30,6 +30,7 @@ const IPAM_FLOORS: Readonly<Record<string, number>> = {
   host: 5,
   people: 5,
   upkeep: 5,
+  migrate: 6,
 };
 /** Folders beside the floors, which no floor may import. */
 const OUTSIDE = ['test', 'scripts', 'bench'];
