@@ -22,6 +22,7 @@ import {
   releaseRequest,
   type VersionInfo,
 } from '../plugin/wire/admin.ts';
+import { addFiguresRoutes, type FiguresSources } from './admin-figures.ts';
 import { addHostRoutes } from './admin-hosts.ts';
 import { addImportRoutes } from './admin-import.ts';
 import { addPoolRoutes } from './admin-pools.ts';
@@ -38,6 +39,7 @@ export interface AdminDependencies {
   readonly reservations?: Reserving;
   readonly forgetting?: Forgetting;
   readonly store?: Omit<StoreRoutesDependencies, 'logger'>;
+  readonly figures?: FiguresSources;
   readonly shrike?: Pick<ShrikeImport, 'run'>;
   readonly reconciler: Reconciling;
   readonly networks: () => Promise<readonly NetworkInfo[]> | readonly NetworkInfo[];
@@ -120,6 +122,7 @@ export function createAdminApp(deps: AdminDependencies): Express {
 
   if (deps.poolAdmin !== undefined) addPoolRoutes(app, deps.poolAdmin, logger);
   if (deps.reservations !== undefined) addReservationRoutes(app, deps.reservations, logger);
+  if (deps.figures !== undefined) addFiguresRoutes(app, deps.figures);
   if (deps.forgetting !== undefined) addHostRoutes(app, deps.forgetting, logger);
 
   app.use(() => {

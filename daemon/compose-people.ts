@@ -12,6 +12,7 @@ import { Fates } from '../ipam/lease/afterwards.ts';
 import type { Leases } from '../ipam/lease/leases.ts';
 import { ShrikeImport } from '../ipam/migrate/shrike-import.ts';
 import { EtcdInventory } from '../ipam/people/etcd-inventory.ts';
+import { HostFigures } from '../ipam/people/host-figures.ts';
 import { KnownHere } from '../ipam/people/known-here.ts';
 import { Reservations } from '../ipam/people/reservations.ts';
 import { PoolAdmin } from '../ipam/pool/pool-admin.ts';
@@ -27,7 +28,7 @@ import { leaksOf } from '../links/belongings.ts';
 import type { KernelNeighbourLimits } from '../net/neighbour-limits.ts';
 import type { NetPort } from '../net/port.ts';
 import type { EtcdKv } from '../store/etcd-kv.ts';
-import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
+import type { ClaimRecord, EndpointRecord, NetworkRecord } from '../store/host-records.ts';
 import type { Layout } from '../store/layout.ts';
 import type { RecordStore } from '../store/records.ts';
 import { createAdminApp } from './admin-server.ts';
@@ -54,6 +55,7 @@ export interface PeopleParts {
   readonly reconciler: Reconciler;
   readonly networks: RecordStore<NetworkRecord>;
   readonly endpoints: RecordStore<EndpointRecord>;
+  readonly claims: RecordStore<ClaimRecord>;
   readonly links: ReturnType<typeof composeLinks>;
   readonly arp: ArpComposition;
   readonly neighbourLimits: KernelNeighbourLimits;
@@ -108,6 +110,10 @@ export function composePeople(config: Config, identity: SessionIdentity, parts: 
   );
   const { configuredPools } = addressesOptions(config);
   const poolAdmin = new PoolAdmin({ host, configuredPools }, { kv, layout, committer, book, clock });
+  const figures = new HostFigures(
+    { labels: config.host.labels },
+    { kv, layout, claims: parts.claims, pools: book, leases },
+  );
   const checker = new StoreChecker({ kv, layout, clock });
   const admin = createAdminApp({
     version: { version: identity.version, node: process.version, host },
@@ -122,6 +128,7 @@ export function composePeople(config: Config, identity: SessionIdentity, parts: 
       importing: () => new StoreImport({ kv, layout, committer, clock }),
       spoolDir: stateDir,
     },
+    figures: { addresses: () => figures.addresses() },
     shrike: new ShrikeImport({ kv, layout, poolAdmin, reservations, clock }),
     reconciler,
     poolAdmin,

@@ -211,6 +211,7 @@ export function compose(
     reconciler,
     networks,
     endpoints,
+    claims,
     links,
     arp,
     neighbourLimits,

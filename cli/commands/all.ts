@@ -8,6 +8,7 @@ import { ipLs } from './ip-ls.ts';
 import { ipRelease } from './ip-release.ts';
 import { ipReserve } from './ip-reserve.ts';
 import { ipUnreserve } from './ip-unreserve.ts';
+import { mesosResources } from './mesos-resources.ts';
 import { networkLs } from './network-ls.ts';
 import { poolAdd } from './pool-add.ts';
 import { poolLs } from './pool-ls.ts';
@@ -37,6 +38,7 @@ export const commands: readonly Command[] = [
   storeExport,
   storeImport,
   importShrike,
+  mesosResources,
   reconcile,
   doctor,
   version,

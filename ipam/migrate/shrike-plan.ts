@@ -102,6 +102,7 @@ export function planNetwork(
   const address = new AddressJudge(judged, evidence, standing.leases, decide);
   const decisions = [
     ...(isNew ? [] : [decide('pool', 'stands', `its settings stay (pool ${nameOf(judged)})`)]),
+    ...arpLines(judged, decide),
     ...gatewayLines(tree, judged, subnet, decide),
     ...hostLines(tree, judged, subnet, decide),
     ...network.assigned.map((one) => address.assigned(one)),
@@ -200,6 +201,19 @@ function userText(users: readonly OldUser[]): string {
   return all.length > 1
     ? `${all.join(' and ')} have it, so one of them has to go`
     : `${all[0] ?? 'a container'} has it`;
+}
+
+/** Containers of ours would take the MACs of Shrike's for those that follow from their addresses, and not reach them. */
+function arpLines(pool: PoolValue, decide: Decide): ShrikeDecision[] {
+  if (pool.defaults?.arp === 'off') return [];
+  const remedy = `lanius pool set ${nameOf(pool)} --default arp=off`;
+  return [
+    decide(
+      'arp',
+      'leave',
+      `until the last container of Shrike's is gone: ${remedy}, or networks with -o arp=off`,
+    ),
+  ];
 }
 
 function gatewayLines(tree: ShrikeTree, pool: PoolValue, subnet: Cidr, decide: Decide): ShrikeDecision[] {

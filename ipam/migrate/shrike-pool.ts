@@ -34,6 +34,8 @@ export function wishesFor(network: ShrikeNetwork, tree: ShrikeTree): PoolWishes 
   const gateway = gatewayIn(tree, subnet);
   return {
     ...(gateway === undefined ? {} : { gateway: formatIp(gateway) }),
+    // The MACs of Shrike's containers do not follow from their addresses.
+    defaults: ['arp=off'],
     // None at all is the whole subnet for a pool, and for Shrike no address.
     ranges: ranges.map(formatRange),
     excludes: (ranges.length === 0 ? [cidrRange(subnet)] : [...hosts, ...holes]).map(formatRange),
@@ -68,6 +70,7 @@ export function describePool(
     `ranges ${listed(ranges)}`,
     `excludes ${listed(excludes)}`,
     `gateway ${gateway ?? 'none'}`,
+    'arp off',
     ...(unfinished ? ['an earlier import did not come to its end'] : []),
   ];
   return parts.join('; ');

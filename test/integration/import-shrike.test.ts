@@ -231,7 +231,7 @@ describe('lanius import shrike on a real etcd', function () {
     expect(lines[0]).to.match(/^ACTION +OBJECT +POOL +NAME +REASON$/);
     expect(lines).to.have.length(1 + 2 + 300 + 1 + 1);
     expect(out).to.match(
-      /\nmake +pool +10.60.0.0\/16 +old +ranges 10.60.16.1-10.60.17.64; excludes 10.60.0.11-10.60.0.14; gateway 10.60.0.1\n/,
+      /\nmake +pool +10.60.0.0\/16 +old +ranges 10.60.16.1-10.60.17.64; excludes 10.60.0.11-10.60.0.14; gateway 10.60.0.1; arp off\n/,
     );
     expect(err).to.equal(
       '1 make, 300 reserve, 1 free, 2 leave, 0 stands, 0 conflict; nothing was changed (--dry-run)\n',

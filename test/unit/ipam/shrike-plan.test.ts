@@ -65,6 +65,7 @@ describe('ipam/migrate/shrike-plan', () => {
     const { pool, decisions } = plan([]);
     expect(pool?.wishes).to.deep.equal({
       gateway: '10.77.0.1',
+      defaults: ['arp=off'],
       ranges: ['10.77.16.4-10.77.16.7'],
       excludes: ['10.77.0.11-10.77.0.13'],
     });

@@ -1,0 +1,28 @@
+/**
+ * What this host has left for containers, over the admin socket, for schedulers: addresses and bandwidth.
+ * docs/marathon.md shows the command that uses it.
+ */
+import type { AddressFigures } from '../../ipam/people/host-figures.ts';
+
+export type { AddressFigures };
+
+export const FIGURES_PATH = '/v1/figures';
+
+/** Rates in bits a second; in: towards containers. */
+export interface BandwidthFigures {
+  /** Link of this host, e.g. `eth0`. */
+  readonly parent: string;
+  /** What limits may add up to, overcommit included. */
+  readonly capacityInBitsPerSecond: number;
+  readonly capacityOutBitsPerSecond: number;
+  /** Limits of the containers that run here. */
+  readonly committedInBitsPerSecond: number;
+  readonly committedOutBitsPerSecond: number;
+}
+
+/** Answer of GET {@link FIGURES_PATH}. */
+export interface HostFiguresReply {
+  readonly addresses: readonly AddressFigures[];
+  /** Absent where no capacity is declared. */
+  readonly bandwidth?: readonly BandwidthFigures[];
+}
