@@ -18,6 +18,7 @@ import { linkNameOf, shortId } from '../core/ids.ts';
 import { type Cidr, cidrHas, formatIp, parseCidr } from '../core/ip.ts';
 import { type MacPrefix, macOf, parseMac } from '../core/mac.ts';
 import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
+import { limitTexts } from './limit-options.ts';
 import { inTime, knownNetwork } from './networks.ts';
 import { parseEndpointOptions } from './options.ts';
 import type { Call, NetworkDriverDependencies, NetworkDriverOptions } from './ports.ts';
@@ -48,10 +49,11 @@ export class Endpoints {
     const network = knownNetwork(this.#deps, request.NetworkID);
     const addresses = addressesOf(request, network);
     refusePublishing(request, addresses[0]);
+    const options = limitTexts(parseEndpointOptions(request.Options), '--driver-opt', network.enforce);
     const pool = await this.#deps.addresses.poolSettings(addresses[0].subnet, deadline);
     const prefix = pool.macPrefix ?? this.#options.macPrefix;
     const shared = await this.#sharedMac(request, network, deadline);
-    const record = this.#recordOf(request, addresses[0], prefix, shared);
+    const record = this.#recordOf(request, addresses[0], prefix, shared, options);
     const planned = macOf(prefix, addresses[0].address);
     const standing = this.#deps.endpoints.get(request.EndpointID);
     if (standing !== undefined && !isSame(standing, record)) {
@@ -131,6 +133,7 @@ export class Endpoints {
     first: PlacedAddress,
     prefix: MacPrefix,
     shared: string | undefined,
+    options: EndpointRecord['options'],
   ): EndpointRecord {
     const given = request.Interface;
     const own = isSet(given?.MacAddress) ? parseMac(given.MacAddress) : macOf(prefix, first.address);
@@ -143,7 +146,7 @@ export class Endpoints {
       ...(given?.AddressIPv6 === undefined ? {} : { addressIpv6: textOf(given.AddressIPv6) }),
       macAddress,
       linkName: linkNameOf(request.EndpointID),
-      options: parseEndpointOptions(request.Options),
+      options,
       createdAt: this.#deps.clock.wall(),
       instance: this.#options.instance,
     };
@@ -193,9 +196,11 @@ function refusePublishing(request: CreateEndpointRequest, { address }: PlacedAdd
   );
 }
 
+/** By what CreateEndpoint brings; the rest is learned later. */
 function isSame(a: EndpointRecord, b: EndpointRecord): boolean {
   const identity = (record: EndpointRecord): EndpointRecord => ({
     ...record,
+    container: undefined,
     sandboxKey: '',
     createdAt: 0,
     instance: '',

@@ -12,8 +12,10 @@ import { Conflict, DeadlineExceeded, InvalidRequest, NotFound } from '../core/er
 import { failpoint } from '../core/failpoint.ts';
 import { shortId } from '../core/ids.ts';
 import { cidrHas, formatCidr, formatIp } from '../core/ip.ts';
+import type { KeyedTexts } from '../core/limit-text.ts';
 import type { NetworkAttachment } from '../ipam/address-service.ts';
 import type { NetworkRecord } from '../store/host-records.ts';
+import { checkEnforcement, limitTexts } from './limit-options.ts';
 import { type NetworkOptions, parseNetworkOptions } from './options.ts';
 import { checkParent, type Place, placeOf, vlanOf } from './parent.ts';
 import {
@@ -41,10 +43,12 @@ export class Networks {
    */
   async create(request: CreateNetworkRequest, { deadline, logger }: Call): Promise<void> {
     const given = parseNetworkOptions(genericOf(request));
+    const limits = limitTexts(given, '-o', given.enforce);
     const attachment = this.#attachmentOf(request);
     const options = await this.#withPools(given, attachment, deadline);
     const place = await placeOf(this.#deps.net, options, this.#options.defaultParent, deadline);
-    const record = this.#recordOf(request, options, place, attachment);
+    const record = this.#recordOf(request, options, place, attachment, limits);
+    checkEnforcement(record);
     const standing = this.#deps.networks.get(request.NetworkID);
     if (standing !== undefined) {
       if (isDeepStrictEqual({ ...standing, createdAt: 0 }, { ...record, createdAt: 0 })) return;
@@ -114,6 +118,7 @@ export class Networks {
     options: NetworkOptions,
     { parent, vlan }: Place,
     attachment: NetworkAttachment,
+    limits: KeyedTexts,
   ): NetworkRecord {
     return {
       v: 1,
@@ -129,6 +134,8 @@ export class Networks {
       ...(options.responder === undefined ? {} : { responder: options.responder }),
       ...(options.probe === undefined ? {} : { probe: options.probe }),
       ...(options.mtu === undefined ? {} : { mtuBytes: options.mtu }),
+      ...(options.enforce === undefined ? {} : { enforce: options.enforce }),
+      ...(Object.keys(limits).length === 0 ? {} : { limits }),
       internal: request.Options[INTERNAL_OPTION] === true,
       subnets: attachment.subnets.map(({ subnet, gateway }) => ({
         subnet: formatCidr(subnet),

@@ -3,12 +3,14 @@
  * with its parser and its explanation. docs/options.md is generated from these tables.
  *
  * Must not: let a misspelt option pass. Keys of the engine (`com.docker.network.*`) and of others (any key with a
- * dot that does not begin with `lanius.`) are none of our business and are accepted.
+ * dot that does not begin with `lanius.`) are none of our business and are accepted. A key with `lanius.` in front of it, as
+ * labels have, is the same key.
  * Source: linux/if_link.h (enum macvlan_mode), IEEE 802.1Q-2022 §9.6 (VLAN ids), net/core/dev.c dev_valid_name().
  */
 import { InvalidRequest, Unsupported } from '../core/errors.ts';
 import { nearest } from '../core/nearest.ts';
 import type { MacvlanMode } from '../net/port.ts';
+import { LIMIT_OPTIONS } from './limit-options.ts';
 
 interface OptionSpec<T> {
   /** What may stand there, for people: `1 to 4094`. */
@@ -21,6 +23,7 @@ interface OptionSpec<T> {
 type Table = Readonly<Record<string, OptionSpec<unknown>>>;
 type Parsed<T extends Table> = { readonly [K in keyof T]?: ReturnType<T[K]['parse']> };
 
+const OUR_PREFIX = 'lanius.';
 /** 0 and 4095 are reserved. */
 export const LAST_VLAN = 4094;
 const MACVLAN_MODES: readonly MacvlanMode[] = ['bridge', 'private', 'vepa', 'passthru'];
@@ -46,6 +49,13 @@ export const NETWORK_OPTIONS = {
     default: 'br- and the name of the parent',
     explanation: 'Mode bridge: the bridge that containers are ports of; made if it does not exist.',
     parse: (text) => linkName('bridge', text),
+  },
+  enforce: {
+    values: 'sandbox, host',
+    default: 'sandbox',
+    explanation:
+      'Where limits are held: sandbox = on each container’s link, which a container with NET_ADMIN can undo for a moment; host = on the parent, out of its reach; needs macvlan_mode=private or vepa (docs/limits.md).',
+    parse: (text) => oneOf('enforce', text, ['sandbox', 'host'] as const, InvalidRequest),
   },
   host_access: {
     values: 'true, false',
@@ -73,6 +83,7 @@ export const NETWORK_OPTIONS = {
     explanation: 'Largest packet of the containers’ links.',
     parse: (text) => integer('mtu', text, 68, 65_535),
   },
+  ...LIMIT_OPTIONS,
   parent: {
     values: 'name of a link of this host, or LINK.VLAN',
     default: 'the configured parent',
@@ -128,8 +139,9 @@ export const IPAM_OPTIONS = {
 } as const satisfies Table;
 export type IpamOptions = Parsed<typeof IPAM_OPTIONS>;
 
-/** `--driver-opt key=value` of an endpoint (`docker run --network name=N,driver-opt=k=v`): none yet. */
-export const ENDPOINT_OPTIONS = {} as const satisfies Table;
+/** `--driver-opt key=value` of an endpoint (`docker run --network name=N,driver-opt=k=v`). */
+export const ENDPOINT_OPTIONS = { ...LIMIT_OPTIONS } as const satisfies Table;
+export type EndpointOptions = Parsed<typeof ENDPOINT_OPTIONS>;
 
 /** @param given `com.docker.network.generic` of CreateNetwork @throws InvalidRequest, Unsupported */
 export function parseNetworkOptions(given: Readonly<Record<string, unknown>>): NetworkOptions {
@@ -143,12 +155,11 @@ export function parseIpamOptions(given: Readonly<Record<string, unknown>>): Ipam
 
 /**
  * @param given `Options` of CreateEndpoint, in which the engine's own keys stand too
- * @returns those that are ours, as text
+ * @returns those that are ours
  * @throws InvalidRequest
  */
-export function parseEndpointOptions(given: Readonly<Record<string, unknown>>): Record<string, string> {
-  const ours = parseWith('endpoint', ENDPOINT_OPTIONS as Table, given);
-  return Object.fromEntries(Object.keys(ours).map((key) => [key, String(given[key])]));
+export function parseEndpointOptions(given: Readonly<Record<string, unknown>>): EndpointOptions {
+  return parseWith('endpoint', ENDPOINT_OPTIONS, given);
 }
 
 /** One line of docs/options.md. */
@@ -185,24 +196,29 @@ function parseWith<T extends Table>(
   const parsed = new Map<string, unknown>();
   for (const [key, value] of Object.entries(given)) {
     if (isForeign(key)) continue;
-    const spec = Object.hasOwn(table, key) ? table[key] : undefined;
-    if (spec === undefined) throw unknownOption(kind, key, Object.keys(table));
-    if (typeof value !== 'string') throw new InvalidRequest(`${kind} option ${key}: its value must be text`);
-    parsed.set(key, spec.parse(value));
+    const name = key.startsWith(OUR_PREFIX) ? key.slice(OUR_PREFIX.length) : key;
+    const spec = Object.hasOwn(table, name) ? table[name] : undefined;
+    if (spec === undefined) throw unknownOption(kind, key, name, Object.keys(table));
+    if (typeof value !== 'string') throw new InvalidRequest(`${kind} option ${name}: its value must be text`);
+    if (parsed.has(name)) {
+      throw new InvalidRequest(
+        `${kind} option ${name} is given twice, as ${name} and ${OUR_PREFIX}${name}: leave one out`,
+      );
+    }
+    parsed.set(name, spec.parse(value));
   }
   return Object.fromEntries(parsed) as Parsed<T>;
 }
 
 /** Somebody else's key. */
 function isForeign(key: string): boolean {
-  return key.includes('.') && !key.startsWith('lanius.');
+  return key.includes('.') && !key.startsWith(OUR_PREFIX);
 }
 
-function unknownOption(kind: string, key: string, known: readonly string[]): InvalidRequest {
-  const guess = nearest(key, known);
+function unknownOption(kind: string, key: string, name: string, known: readonly string[]): InvalidRequest {
+  const guess = nearest(name, known);
   const question = guess === undefined ? '' : `did you mean "${guess}"? `;
-  const list = known.length === 0 ? 'this version knows none' : `known: ${known.join(', ')}`;
-  return new InvalidRequest(`unknown ${kind} option ${quoted(key)}: ${question}${list}`);
+  return new InvalidRequest(`unknown ${kind} option ${quoted(key)}: ${question}known: ${known.join(', ')}`);
 }
 
 function oneOf<T extends string>(

@@ -21,7 +21,7 @@ const HEAD = `<!-- Written by \`npm run docs\` from plugin/options.ts: change th
 
 \`-o\` and \`--ipam-opt\` stand at \`docker network create\`, \`--driver-opt\` at \`docker network connect\`. An option that
 is not known is refused by name; options of the engine itself (\`com.docker.…\`, and any other name with a dot that
-does not begin with \`lanius.\`) are left to it.
+does not begin with \`lanius.\`) are left to it. \`lanius.\` may stand in front of any of ours (\`lanius.net_in\`, as for labels).
 
 `;
 

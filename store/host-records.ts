@@ -28,6 +28,10 @@ export const networkRecordSchema = z.object({
   /** An address is asked for on the wire before it is used. */
   probe: z.literal('arp').optional(),
   mtuBytes: z.number().int().optional(),
+  /** Where limits are held; absent: in the sandbox. */
+  enforce: z.enum(['sandbox', 'host']).optional(),
+  /** `-o net_in`, `net_in_burst`, … as text; absent: none was given. */
+  limits: z.record(z.string(), z.string()).optional(),
   internal: z.boolean(),
   /** As CreateNetwork brought them; gateway without prefix length. */
   subnets: z.array(z.object({ subnet: z.string(), gateway: z.string().optional() })),
@@ -49,6 +53,21 @@ export const endpointRecordSchema = z.object({
   sandboxKey: z.string().optional(),
   /** Endpoint options of ours (`--driver-opt`), as text. */
   options: z.record(z.string(), z.string()),
+  /**
+   * Once it has been found which container it is: so that limits are known after a restart of the daemon, too, when the engine
+   * cannot be asked.
+   */
+  container: z
+    .object({
+      containerId: z.string(),
+      name: z.string(),
+      netAdmin: z.boolean(),
+      /** Only what is about limits: `net_in`, `NET_OUT_BURST`, … */
+      env: z.record(z.string(), z.string()),
+      /** Only what is about limits: `lanius.net_in`, … */
+      labels: z.record(z.string(), z.string()),
+    })
+    .optional(),
   createdAt: z.number().int(),
   /** Of the daemon that made it; tells what may still be under way. */
   instance: z.string(),

@@ -7,8 +7,9 @@
 import { formatSeconds, parseSeconds } from '../../core/duration.ts';
 import { InvalidRequest } from '../../core/errors.ts';
 import { type Cidr, formatCidr, formatIp, parseCidr, parseIp, rangeHas, usableRange } from '../../core/ip.ts';
+import { parseLimit } from '../../core/limit-text.ts';
 import { parseMacPrefix } from '../../core/mac.ts';
-import { formatRate, parseRate } from '../../core/rate.ts';
+import { formatRate } from '../../core/rate.ts';
 import { type PoolRangeValue, type PoolValue, poolSchema } from '../../store/schema.ts';
 import { rangeOf, rangesOverlap } from '../address/ranges.ts';
 import { nameOf } from './pool-policy.ts';
@@ -138,7 +139,7 @@ function defaultsOf(pool: PoolValue, given: readonly string[] | undefined): Pool
       );
     }
     if (value === '') all.delete(DEFAULTS[key]);
-    else all.set(DEFAULTS[key], key === 'arp' ? arpMode(value) : formatRate(parseRate(value)));
+    else all.set(DEFAULTS[key], key === 'arp' ? arpMode(value) : rateText(key, value));
   }
   return all.size === 0 ? undefined : Object.fromEntries(all);
 }
@@ -184,6 +185,10 @@ function seconds(what: string, text: string, least: number, most: number): numbe
   throw new InvalidRequest(
     `${what} ${quoted(text)} is not from ${formatSeconds(least)} to ${formatSeconds(most)}`,
   );
+}
+
+function rateText(key: string, text: string): string {
+  return formatRate(parseLimit({ rate: text }, () => `default ${key}`)?.rateBitsPerSecond);
 }
 
 function arpMode(text: string): string {

@@ -25,10 +25,23 @@ const notCidr = (text: string) =>
   );
 const vlan = (value: string) => create(`option vlan: "${value}" is not a whole number from 1 to 4094`);
 const mtu = (value: string) => create(`option mtu: "${value}" is not a whole number from 68 to 65535`);
+const LIMITS =
+  'net_in, net_in_burst, net_in_min, net_in_peak, net_out, net_out_burst, net_out_min, net_out_peak';
 const unknown = (key: string, guess: string) =>
   create(
-    `unknown network option "${key}": ${guess}known: adopt_address, arp, bridge, host_access, macvlan_mode, mode, mtu, parent, probe, responder, vlan`,
+    `unknown network option "${key}": ${guess}known: adopt_address, arp, bridge, enforce, host_access, macvlan_mode, mode, mtu, ${LIMITS}, parent, probe, responder, vlan`,
   );
+/** Rates that are none, and why. */
+const RATES: readonly (readonly [string, string])[] = [
+  ['10mbps', '"10mbps" may mean bits or bytes a second'],
+  ['-5', '"-5" is no number with a unit'],
+  ['1e9', '"1e9" is no number with a unit'],
+  ['abc', '"abc" is no number with a unit'],
+  ['5mbit1kbit', '"5mbit1kbit" is no number with a unit'],
+  ['9'.repeat(10_000), `"${'9'.repeat(37)}..." is no number with a unit`],
+];
+const rate = (option: string, why: string) =>
+  `${option}: rate ${why}: write 500 (kbit/s), 100mbit, 1.5gbit or none`;
 const noLink = (name: string) => create(`option parent: "${name}" cannot be the name of a link`);
 const overlap = (subnet: string) =>
   pool(
@@ -107,6 +120,28 @@ export const NETWORKS: readonly (readonly [string, readonly string[], Words])[] 
     'an unknown option with our name',
     [...SUBNET, ...PARENT, '-o', 'lanius.foo=5'],
     unknown('lanius.foo', ''),
+  ],
+  ...RATES.map(
+    ([value, why]) =>
+      [
+        `net_in ${value.slice(0, 12)}`,
+        [...SUBNET, ...PARENT, '-o', `net_in=${value}`],
+        create(rate('-o net_in', why)),
+      ] as const,
+  ),
+  [
+    'a burst that may be bits',
+    [...SUBNET, ...PARENT, '-o', 'net_out=5mbit', '-o', 'net_out_burst=64k'],
+    create(
+      '-o net_out_burst: burst "64k" may mean bits, and a burst is a size in bytes: write 15140 (bytes), 64kb or 1mb',
+    ),
+  ],
+  [
+    'limits on the side of the host where containers reach each other past it',
+    [...SUBNET, ...PARENT, '-o', 'enforce=host'],
+    create(
+      '-o enforce=host needs mode=macvlan with macvlan_mode=private or vepa: in macvlan_mode=bridge containers of one host reach each other past the parent, where the limits would stand: add -o macvlan_mode=private, or leave out enforce=host',
+    ),
   ],
   [
     'a macvlan mode that is none',
@@ -195,7 +230,7 @@ export const NETWORKS: readonly (readonly [string, readonly string[], Words])[] 
 ];
 
 export const NO_OPTION = (key: string): string =>
-  endpoint(`unknown endpoint option "${key}": this version knows none`);
+  endpoint(`unknown endpoint option "${key}": known: ${LIMITS}`);
 const OUTSIDE = engineSays(
   "Invalid address 10.77.31.5: It does not belong to any of this network's subnets",
   'invalid config for network flat: invalid endpoint settings:\nno configured subnet or ip-range contain the IP address 10.77.31.5',
@@ -248,6 +283,14 @@ export const RUNS: readonly (readonly [string, Args, Words])[] = [
     starts(NO_OPTION('lanius.x')),
   ],
   ['an unknown endpoint option', ['--network', 'name=flat,driver-opt=speed=1'], starts(NO_OPTION('speed'))],
+  ...RATES.map(
+    ([value, why]) =>
+      [
+        `net_out ${value.slice(0, 12)} of an endpoint`,
+        ['--network', `name=flat,driver-opt=net_out=${value}`],
+        starts(endpoint(rate('--driver-opt net_out', why))),
+      ] as const,
+  ),
   [
     'a MAC address of a group',
     ['--network', 'flat', '--mac-address', '01:00:00:00:00:01'],

@@ -150,9 +150,13 @@ describe('plugin refusals (socket, etcd, kernel)', () => {
     expect(await engine.refusal('NetworkDriver.CreateEndpoint', { ...body, Interface: at('') })).to.match(
       /has no address/,
     );
-    const options = { ...body, Interface: at('10.77.5.5/16'), Options: { net_in: '100' } };
+    const options = { ...body, Interface: at('10.77.5.5/16'), Options: { net_inn: '100' } };
     expect(await engine.refusal('NetworkDriver.CreateEndpoint', options)).to.match(
-      /^unknown endpoint option "net_in"/,
+      /^unknown endpoint option "net_inn": did you mean "net_in"/,
+    );
+    const limits = { ...options, Options: { net_in: '10mbps' } };
+    expect(await engine.refusal('NetworkDriver.CreateEndpoint', limits)).to.match(
+      /^--driver-opt net_in: rate "10mbps" may mean bits or bytes a second: .* \(invalid/,
     );
     expect(stack.endpoints.list()).to.deep.equal([]);
     await network.remove();

@@ -134,12 +134,17 @@ export function playedDriver() {
       }),
       call(timeoutMs),
     );
-  const createEndpoint = (timeoutMs?: number, AddressIPv6 = '', Address = '10.0.0.7/16') =>
+  const createEndpoint = (
+    timeoutMs?: number,
+    AddressIPv6 = '',
+    Address = '10.0.0.7/16',
+    Options: Readonly<Record<string, unknown>> = {},
+  ) =>
     driver.createEndpoint(
       createEndpointRequest.parse({
         ...IDS,
         Interface: { Address, AddressIPv6, MacAddress: '' },
-        Options: {},
+        Options,
       }),
       call(timeoutMs),
     );

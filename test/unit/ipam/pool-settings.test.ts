@@ -108,7 +108,11 @@ describe('ipam/pool-settings', () => {
     ['a keep of a second', { keep: '1s' }, 'keep "1s" is not from 1m to 365d'],
     ['a universal MAC prefix', { macPrefix: '00:4d' }, 'is not locally administered unicast'],
     ['an unknown default', { defaults: ['mtu=9000'] }, 'default "mtu=9000" is unknown'],
-    ['a doubtful rate', { defaults: ['net_in=10mbps'] }, 'may mean bits or bytes'],
+    [
+      'a doubtful rate',
+      { defaults: ['net_in=10mbps'] },
+      'default net_in: rate "10mbps" may mean bits or bytes',
+    ],
     ['an unknown ARP mode', { defaults: ['arp=x'] }, 'default arp=x is unknown'],
     ['65 ranges', { ranges: Array.from({ length: 65 }, (_, i) => `10.0.${i}.0/24`) }, 'more than 64 ranges'],
   ];

@@ -27,7 +27,7 @@ describe('plugin/options', () => {
   it('names an unknown option, the likely one, and all there are', () => {
     expect(() => parseNetworkOptions({ parnet: 'eth0' })).to.throw(
       InvalidRequest,
-      /^unknown network option "parnet": did you mean "parent"\? known: adopt_address, arp, bridge, host_access, macvlan_mode, mode, mtu, parent, probe, responder, vlan$/,
+      /^unknown network option "parnet": did you mean "parent"\? known: adopt_address, arp, bridge, enforce, host_access, macvlan_mode, mode, mtu, net_in, net_in_burst, net_in_min, net_in_peak, net_out, net_out_burst, net_out_min, net_out_peak, parent, probe, responder, vlan$/,
     );
     expect(() => parseNetworkOptions({ colour: 'red' })).to.throw(
       /^unknown network option "colour": known: /,
@@ -35,8 +35,8 @@ describe('plugin/options', () => {
     expect(() => parseIpamOptions({ Pol: 'a' })).to.throw(
       'unknown IPAM option "Pol": did you mean "pool"? known: pool, range, sticky',
     );
-    expect(() => parseEndpointOptions({ net_in: '100' })).to.throw(
-      'unknown endpoint option "net_in": this version knows none',
+    expect(() => parseEndpointOptions({ net_inn: '100' })).to.throw(
+      'unknown endpoint option "net_inn": did you mean "net_in"? known: net_in, net_in_burst, net_in_min, net_in_peak, net_out,',
     );
   });
 
@@ -60,6 +60,21 @@ describe('plugin/options', () => {
     expect(parseIpamOptions(foreign)).to.deep.equal({});
     expect(parseEndpointOptions(foreign)).to.deep.equal({});
     expect(() => parseEndpointOptions({ 'lanius.limit': '1' })).to.throw(InvalidRequest, '"lanius.limit"');
+  });
+
+  it('takes a key with "lanius." in front, as labels have it, for the same key', () => {
+    expect(parseNetworkOptions({ 'lanius.vlan': '7', 'lanius.net_in': '5mbit' })).to.deep.equal({
+      vlan: 7,
+      net_in: '5mbit',
+    });
+    expect(parseEndpointOptions({ 'lanius.net_out': '5mbit' })).to.deep.equal({ net_out: '5mbit' });
+    expect(() => parseNetworkOptions({ 'lanius.parnet': 'eth0' })).to.throw(
+      'unknown network option "lanius.parnet": did you mean "parent"?',
+    );
+    expect(() => parseEndpointOptions({ net_in: '5mbit', 'lanius.net_in': '6mbit' })).to.throw(
+      InvalidRequest,
+      'endpoint option net_in is given twice, as net_in and lanius.net_in: leave one out',
+    );
   });
 
   for (const vlan of [
@@ -140,7 +155,7 @@ describe('plugin/options', () => {
         parseNetworkOptions(given);
         expect.fail('accepted');
       } catch (error) {
-        expect((error as Error).message).to.match(/^[\x20-\x7e]{1,200}$/);
+        expect((error as Error).message).to.match(/^[\x20-\x7e]{1,300}$/);
       }
     }
   });
