@@ -39,7 +39,7 @@ export function formatRate(bitsPerSecond: number | undefined): string {
 
 function unitComplaint(unit: string): string {
   if (/^[kmg]?bps$|\/s$|ps$/.test(unit)) return 'may mean bits or bytes a second';
-  if (/i?b(it)?$/.test(unit) && unit.includes('i')) return 'has a unit that is not decimal';
+  if (/^[kmgt]ib/.test(unit)) return 'has a unit that is not decimal';
   return `has the unknown unit ${unit.slice(0, 16)}`;
 }
 
