@@ -43,6 +43,30 @@ describe('e2e/options of networks, on three engines', function () {
   const pings = (machine: Machine, from: string, ip: string): Promise<string> =>
     machine.docker('exec', from, 'ping', '-c1', '-W2', ip);
 
+  it('keeps the limits that networks and endpoints say', () =>
+    everywhere(async (machine) => {
+      const limits = ['-o', 'net_in=100mbit', '-o', 'lanius.net_out=20000', '-o', 'net_out_min=5mbit'];
+      const host = ['-o', 'enforce=host', '-o', 'macvlan_mode=private'];
+      await create(machine, 'test', '--subnet', '10.77.61.0/24', ...limits, ...host);
+      const options = 'driver-opt=net_in=10mbit,driver-opt=lanius.net_in_burst=64kb';
+      await run(machine, 'aa', '--network', `name=test,${options}`);
+      await run(machine, 'bb', '--network', 'flat');
+      await machine.docker('network', 'connect', '--driver-opt', 'net_out=none', 'test', 'bb');
+      const records = async (kind: string): Promise<Record<string, unknown>[]> =>
+        (await machine.sh(`cat /var/lib/lanius/${kind}/*.json`))
+          .split('\n')
+          .map((line) => JSON.parse(line) as Record<string, unknown>);
+      const said = (await records('networks')).filter(({ limits: texts }) => texts !== undefined);
+      expect(said.map(({ limits: texts, enforce }) => ({ texts, enforce }))).to.deep.equal([
+        { texts: { net_in: '100mbit', net_out: '20000', net_out_min: '5mbit' }, enforce: 'host' },
+      ]);
+      expect((await records('endpoints')).map((record) => record['options'])).to.have.deep.members([
+        { net_in: '10mbit', net_in_burst: '64kb' },
+        {},
+        { net_out: 'none' },
+      ]);
+    }));
+
   for (const mode of ['bridge', 'private', 'vepa']) {
     it(`sets macvlan mode ${mode} on the links`, () =>
       everywhere(async (machine) => {

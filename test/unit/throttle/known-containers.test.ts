@@ -1,8 +1,12 @@
 /** Endpoints and their containers, with a finder that answers when the test says so. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { silentLogger } from '../../../core/log.ts';
 import type { FoundContainer } from '../../../engine/container-finder.ts';
-import type { EndpointRecord } from '../../../store/host-records.ts';
+import { type EndpointRecord, RECORD_KINDS } from '../../../store/host-records.ts';
+import { RecordStore } from '../../../store/records.ts';
 import { KnownContainers } from '../../../throttle/known-containers.ts';
 import { until } from '../../support/poll.ts';
 
@@ -158,6 +162,35 @@ describe('throttle/known-containers', () => {
     await answer(1);
     known.engineReturned();
     expect(questions).to.have.length(2);
+  });
+
+  it('is in order with what real records write at the same time', async () => {
+    const stateDir = await mkdtemp(join(tmpdir(), 'lanius-known-'));
+    try {
+      const store = () => new RecordStore({ stateDir, ...RECORD_KINDS.endpoints }, { logger: silentLogger });
+      const endpoints = store();
+      await endpoints.load();
+      const later: ((found: FoundContainer) => void)[] = [];
+      const finder = { find: () => new Promise<FoundContainer>((resolve) => later.push(resolve)) };
+      const over = new KnownContainers({ finder, endpoints, logger: silentLogger });
+      const writes: Promise<unknown>[] = [];
+      for (const id of ['kept', 'gone', 'going']) {
+        await endpoints.put(id, recordOf(id, { sandboxKey: '' }));
+        over.joined(recordOf(id));
+        writes.push(endpoints.put(id, recordOf(id)));
+      }
+      writes.push(endpoints.delete('gone'));
+      for (const resolve of later) resolve(found('web'));
+      await turn();
+      writes.push(endpoints.delete('going'));
+      await Promise.all(writes);
+      const again = store();
+      await again.load();
+      const container = { ...WEB, env: {} };
+      expect(again.list()).to.deep.equal([{ ...recordOf('kept'), container }]);
+    } finally {
+      await rm(stateDir, { recursive: true });
+    }
   });
 
   it('takes over what the records say at the start, and asks for the rest', async () => {
