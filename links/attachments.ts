@@ -1,6 +1,6 @@
 /** The links of this host's endpoints: made by the mode of their network, and deleted by their mark. */
 import { Unsupported } from '../core/errors.ts';
-import { hostEndNameOf, linkAliasOf, linkNameOf } from '../core/ids.ts';
+import { hostEndNameOf, hostIfbNameOf, linkAliasOf, linkNameOf } from '../core/ids.ts';
 import type { NetPort } from '../net/port.ts';
 import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
 import type { AttachMode, NetworkMode } from './attach-mode.ts';
@@ -46,13 +46,19 @@ export class Attachments {
    * @returns false if there was none
    */
   async detach(endpointId: string): Promise<boolean> {
-    const { net, hostAccess } = this.#deps;
-    hostAccess?.detached();
+    this.#deps.hostAccess?.detached();
     // The host end of a veth pair: while the link itself is in a sandbox, only this one is here.
-    for (const name of [linkNameOf(endpointId), hostEndNameOf(endpointId)]) {
-      const link = await net.linkGet(name);
-      if (link?.alias === linkAliasOf(endpointId)) return await net.linkDelete(name);
-    }
-    return false;
+    const deleted =
+      (await this.#delete(linkNameOf(endpointId), endpointId)) ||
+      (await this.#delete(hostEndNameOf(endpointId), endpointId));
+    // What the host end received was shaped there.
+    await this.#delete(hostIfbNameOf(endpointId), endpointId);
+    return deleted;
+  }
+
+  async #delete(name: string, endpointId: string): Promise<boolean> {
+    const { net } = this.#deps;
+    const link = await net.linkGet(name);
+    return link?.alias === linkAliasOf(endpointId) && (await net.linkDelete(name));
   }
 }

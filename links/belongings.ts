@@ -10,8 +10,11 @@ import {
   bridgeNameOf,
   endpointIdOfAlias,
   hostEndNameOf,
+  hostIfbNameOf,
   isOurMark,
   linkNameOf,
+  PARENT_IFB_MARK,
+  parentIfbNameOf,
   SHIM_MARK,
   shimNameOf,
   shortId,
@@ -24,6 +27,7 @@ import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
 export type BelongingKind =
   | 'endpoint link'
   | 'host end'
+  | 'ifb'
   | 'VLAN'
   | 'bridge'
   | 'shim'
@@ -55,8 +59,8 @@ export interface HostView {
 }
 
 /** Names that only we give, whether or not the link bears a mark. */
-const OUR_NAME = /^l[nhst][0-9a-f]{12}$/;
-const OUR_KINDS = ['macvlan', 'ipvlan', 'veth'];
+const OUR_NAME = /^l[nhsitp][0-9a-f]{12}$/;
+const OUR_KINDS = ['macvlan', 'ipvlan', 'veth', 'ifb'];
 
 export function belongingsOf(view: HostView): Belonging[] {
   return [
@@ -75,9 +79,12 @@ function ofLink(link: LinkInfo, view: HostView): Belonging[] {
   const { name, alias = '', kind = '' } = link;
   const endpointId = endpointIdOfAlias(alias);
   if (endpointId !== undefined) {
-    const known = [linkNameOf(endpointId), hostEndNameOf(endpointId)].includes(name);
-    const end = name === hostEndNameOf(endpointId) ? 'host end' : 'endpoint link';
-    return [belonging(known ? end : 'link', name, ownerOfEndpoint(endpointId, view))];
+    const kinds: Readonly<Record<string, BelongingKind>> = {
+      [linkNameOf(endpointId)]: 'endpoint link',
+      [hostEndNameOf(endpointId)]: 'host end',
+      [hostIfbNameOf(endpointId)]: 'ifb',
+    };
+    return [belonging(kinds[name] ?? 'link', name, ownerOfEndpoint(endpointId, view))];
   }
   const { networks } = view;
   switch (alias) {
@@ -97,6 +104,14 @@ function ofLink(link: LinkInfo, view: HostView): Belonging[] {
           'shim',
           name,
           networkOf(networks, ({ hostAccess, parent }) => hostAccess === true && shimNameOf(parent) === name),
+        ),
+      ];
+    case PARENT_IFB_MARK:
+      return [
+        belonging(
+          'ifb',
+          name,
+          networkOf(networks, ({ parent }) => parentIfbNameOf(parent) === name),
         ),
       ];
     default:

@@ -9,7 +9,7 @@
  * Must not: hold up a handler, but for `program`; ask the Engine API.
  */
 import type { Clock } from '../core/clock.ts';
-import { endpointIdOfAlias } from '../core/ids.ts';
+import { endpointIdOfAlias, SANDBOX_IFB_MARK } from '../core/ids.ts';
 import type { Logger } from '../core/log.ts';
 import type { KernelEvent } from '../net/event-types.ts';
 import type { SandboxPort } from '../net/sandbox-port.ts';
@@ -27,6 +27,8 @@ const OPTIONAL_WAIT_MS = 3000;
 /** Deletions by hand come in swarms. */
 const NEIGHBOURS_DELAY_MS = 100;
 const FILTER_DELAY_MS = 10;
+/** Who makes a link gives it a name, an address and more, one after the other. */
+const STRANGER_DELAY_MS = 100;
 
 export interface SandboxKeeperOptions {
   /** Between two checks of everything. Default 60,000, with jitter. */
@@ -163,11 +165,15 @@ export class SandboxKeeper implements Sandboxes {
       case 'link': {
         const { nsid, link } = event;
         if (nsid === undefined) break;
-        this.#keptOf(link.alias)?.changed({ nsid, linkIndex: link.linkIndex }, link.up);
+        const kept = this.#keptOf(link.alias);
+        if (kept !== undefined) kept.changed({ nsid, linkIndex: link.linkIndex }, link.up);
+        // A link that may step around the limits of ours; or our ifb, which drops everything while it is down.
+        else if (link.alias !== SANDBOX_IFB_MARK || !link.up) this.#askIn(nsid, STRANGER_DELAY_MS);
         break;
       }
       case 'link-gone':
         this.#keptOf(event.alias)?.moved(event.nsid === undefined ? event.movedTo : undefined);
+        if (event.nsid !== undefined && event.alias === SANDBOX_IFB_MARK) this.#askIn(event.nsid, 0);
         break;
       case 'address':
         this.#ask(event, 'neighbours-lost', 0);
@@ -175,8 +181,9 @@ export class SandboxKeeper implements Sandboxes {
       case 'neighbours':
         this.#ask(event, 'check', NEIGHBOURS_DELAY_MS);
         break;
-      case 'filter-gone':
-        this.#ask(event, 'check', FILTER_DELAY_MS);
+      case 'traffic-control':
+        // Of the ifb, too, which no endpoint is placed at.
+        this.#askIn(event.nsid, FILTER_DELAY_MS);
         break;
     }
   }
@@ -188,6 +195,12 @@ export class SandboxKeeper implements Sandboxes {
   ): void {
     for (const kept of this.#kept.values()) {
       if (kept.place?.nsid === nsid && kept.place.linkIndex === linkIndex) kept.ask(occasion, delayMs);
+    }
+  }
+
+  #askIn(nsid: number, delayMs: number): void {
+    for (const kept of this.#kept.values()) {
+      if (kept.place?.nsid === nsid) kept.ask('check', delayMs);
     }
   }
 

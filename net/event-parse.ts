@@ -1,6 +1,6 @@
 /**
  * From netlink notifications to events: pure. Drops what nobody waits for, which is most of it: other namespaces'
- * links without our mark, addresses and filters of the daemon's own namespace.
+ * most links without our mark, addresses and filters of the daemon's own namespace.
  */
 import { LINK_ALIAS_PREFIX } from '../core/ids.ts';
 import type { KernelEvent } from './event-types.ts';
@@ -11,12 +11,23 @@ import { asText, asU32, attributeMap, type NetlinkMessage } from './rtnetlink/wi
 
 const IFINFOMSG_BYTES = 16;
 
-/** The events of one datagram. */
-export function eventsOf({ nsid, messages }: Notification): KernelEvent[] {
-  return messages.map((message) => eventOf(message, nsid)).filter((event) => event !== undefined);
+/** They reach the parent of a link from inside of its sandbox. */
+const AROUND_KINDS = ['macvlan', 'macvtap', 'ipvlan', 'ipvtap'];
+
+/**
+ * The events of one datagram.
+ * @param ownPort the port that sockets of this process get, its pid: what it does to traffic control itself is no event. A
+ *   process of a sandbox that takes that number for its socket is not heard either; the periodic check finds its doings
+ */
+export function eventsOf({ nsid, messages }: Notification, ownPort: number): KernelEvent[] {
+  return messages.map((message) => eventOf(message, nsid, ownPort)).filter((event) => event !== undefined);
 }
 
-function eventOf({ type, payload }: NetlinkMessage, nsid: number | undefined): KernelEvent | undefined {
+function eventOf(
+  { type, port, payload }: NetlinkMessage,
+  nsid: number | undefined,
+  ownPort: number,
+): KernelEvent | undefined {
   switch (type) {
     case uapi.RTM_NEWLINK:
       return changedLink(payload, nsid);
@@ -33,9 +44,11 @@ function eventOf({ type, payload }: NetlinkMessage, nsid: number | undefined): K
       return { kind: 'address', nsid, linkIndex, gone: true };
     case uapi.RTM_NEWNEIGH:
       return { kind: 'neighbours', nsid, linkIndex };
+    case uapi.RTM_NEWQDISC:
     case uapi.RTM_DELQDISC:
+    case uapi.RTM_NEWTFILTER:
     case uapi.RTM_DELTFILTER:
-      return { kind: 'filter-gone', nsid, linkIndex };
+      return port === ownPort ? undefined : { kind: 'traffic-control', nsid, linkIndex };
     default:
       return undefined;
   }
@@ -44,7 +57,8 @@ function eventOf({ type, payload }: NetlinkMessage, nsid: number | undefined): K
 function changedLink(payload: Buffer, nsid: number | undefined): KernelEvent | undefined {
   if (!isAboutLink(payload)) return undefined;
   const link = readLink(payload);
-  if (link === undefined || !isWanted(nsid, link.alias)) return undefined;
+  if (link === undefined) return undefined;
+  if (!isWanted(nsid, link.alias) && !AROUND_KINDS.includes(link.kind ?? '')) return undefined;
   return { kind: 'link', ...(nsid === undefined ? {} : { nsid }), link };
 }
 
@@ -107,10 +121,10 @@ function coalescingKey(event: KernelEvent): string | undefined {
     case 'link':
       return event.link.alias?.startsWith(LINK_ALIAS_PREFIX) === true
         ? undefined
-        : `l${event.link.linkIndex}`;
+        : `l${event.nsid ?? ''}:${event.link.linkIndex}`;
     case 'neighbours':
       return `n${event.nsid}:${event.linkIndex}`;
-    case 'filter-gone':
+    case 'traffic-control':
       return `f${event.nsid}:${event.linkIndex}`;
     case 'resync':
       return `r${event.lost}`;

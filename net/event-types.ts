@@ -9,7 +9,10 @@
  */
 import type { LinkInfo } from './port.ts';
 
-/** A link was made, or anything about it has changed; also told where nothing has (the same MAC set again). */
+/**
+ * A link was made, or anything about it has changed; also told where nothing has (the same MAC set again). In other namespaces
+ * only of links with a mark of ours, and of those that can step around one of them: macvlan, ipvlan and their taps.
+ */
 export interface LinkChanged {
   readonly kind: 'link';
   readonly nsid?: number;
@@ -42,9 +45,9 @@ export interface NeighboursChanged {
   readonly linkIndex: number;
 }
 
-/** A queueing discipline or filter was removed. Other namespaces only. */
-export interface FilterGone {
-  readonly kind: 'filter-gone';
+/** Somebody else made, changed or removed a queueing discipline or filter; told once for many. Other namespaces only. */
+export interface TrafficControlChanged {
+  readonly kind: 'traffic-control';
   readonly nsid: number;
   readonly linkIndex: number;
 }
@@ -58,7 +61,13 @@ export interface Resync {
   readonly lost: 'all' | 'neighbours';
 }
 
-export type KernelEvent = LinkChanged | LinkGone | AddressChanged | NeighboursChanged | FilterGone | Resync;
+export type KernelEvent =
+  | LinkChanged
+  | LinkGone
+  | AddressChanged
+  | NeighboursChanged
+  | TrafficControlChanged
+  | Resync;
 
 /** What `LinkEvents.onHostLink` tells: links of the daemon's own namespace. */
 export type HostLinkEvent = LinkChanged | LinkGone | Resync;

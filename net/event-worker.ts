@@ -112,7 +112,7 @@ function drain(socket: MulticastSocket, batch: EventBatch, lost: Resync['lost'])
       if (empty(socket) && overrun.delete(socket)) batch.add({ kind: 'resync', lost });
       return;
     }
-    for (const event of eventsOf(received)) batch.add(event);
+    for (const event of eventsOf(received, process.pid)) batch.add(event);
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { type Deadline, deadlineAfter } from '../../core/deadline.ts';
 import { failpoint } from '../../core/failpoint.ts';
-import { endpointIdOfAlias, hostEndNameOf } from '../../core/ids.ts';
+import { endpointIdOfAlias, hostEndNameOf, hostIfbNameOf } from '../../core/ids.ts';
 import type { Logger } from '../../core/log.ts';
 import type { EndpointRecord } from '../../store/host-records.ts';
 import { addressKey } from '../address/address-key.ts';
@@ -124,14 +124,14 @@ async function actOnLease(
 }
 
 /**
- * The link, or the end of a veth pair that stays here. Only with its mark: after a refused Join the name may be somebody
+ * The link, or the end of a veth pair that stays here, and its ifb. Only with its mark: after a refused Join the name may be somebody
  * else's.
  */
 async function deleteLinkOf(
   { endpointId, linkName }: EndpointRecord,
   { net }: ActDependencies,
 ): Promise<void> {
-  for (const name of [linkName, hostEndNameOf(endpointId)]) {
+  for (const name of [linkName, hostEndNameOf(endpointId), hostIfbNameOf(endpointId)]) {
     const link = await net.linkGet(name);
     if (endpointIdOfAlias(link?.alias ?? '') === endpointId) await net.linkDelete(name);
   }

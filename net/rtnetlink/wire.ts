@@ -28,6 +28,8 @@ export interface NetlinkMessage {
   readonly type: number;
   readonly flags: number;
   readonly sequence: number;
+  /** Of the socket that asked for what is told; 0: nobody did. */
+  readonly port: number;
   readonly payload: Buffer;
 }
 
@@ -102,6 +104,7 @@ export function readMessages(bytes: Buffer): NetlinkMessage[] {
       type: bytes.readUInt16LE(at + 4),
       flags: bytes.readUInt16LE(at + 6),
       sequence: bytes.readUInt32LE(at + 8),
+      port: bytes.readUInt32LE(at + 12),
       payload: bytes.subarray(at + MESSAGE_HEADER_BYTES, at + length),
     });
     at += align(length);

@@ -5,7 +5,9 @@ import type { Worker } from 'node:worker_threads';
 import { expect } from 'chai';
 import { type Logger, silentLogger } from '../../core/log.ts';
 import type { KernelEvent } from '../../net/event-types.ts';
+import { KernelWorker } from '../../net/kernel-worker.ts';
 import { LinkEvents, startEventWorker } from '../../net/link-events.ts';
+import { KernelShaping } from '../../net/shaping/kernel-shaping.ts';
 import { until } from '../support/poll.ts';
 import { need } from '../support/require.ts';
 import { run } from '../support/run.ts';
@@ -170,10 +172,46 @@ describe('net/link-events', () => {
     const tc = (...words: string[]) => run(['tc', '-n', sandbox.name, ...words]);
     expect((await tc('qdisc', 'add', 'dev', 'ln0', 'clsact')).status).to.equal(0);
     expect((await tc('qdisc', 'del', 'dev', 'ln0', 'clsact')).status).to.equal(0);
-    expect(await next((event) => event.kind === 'filter-gone')).to.deep.equal({
-      kind: 'filter-gone',
-      ...place,
-    });
+    const told = await next((event) => event.kind === 'traffic-control');
+    expect(told).to.deep.equal({ kind: 'traffic-control', ...place });
+  });
+
+  it('tells of a qdisc that somebody changed in the sandbox, and not of what this process writes', async () => {
+    const place = await moveIn();
+    sandbox.ip('link', 'set', 'ln0', 'up');
+    const worker = new KernelWorker({ namespacePath: home.path }, { log: silentLogger });
+    const shaping = new KernelShaping(worker);
+    const at = { at: 'sandbox', namespacePath: sandbox.path, linkIndex: place.linkIndex } as const;
+    const shape = { rateBitsPerSecond: 1e6, burstBytes: 15_140, limitBytes: 30_000 };
+    await shaping.supported();
+    await settled();
+    heard.splice(0);
+    expect((await shaping.apply(at, { in: shape, out: shape }))?.mended).to.have.length(4);
+    await settled();
+    const of = (event: KernelEvent): boolean => 'nsid' in event && event.nsid === place.nsid;
+    // But for the ifb, which is told of as it is made: up.
+    expect(heard.filter(of).map((event) => event.kind === 'link' && event.link.up)).to.satisfy(
+      (ups: boolean[]) => ups.every((up) => up),
+    );
+    heard.splice(0);
+    const words = 'qdisc change dev ln0 root handle 4c00: tbf rate 2mbit burst 20k limit 30k'.split(' ');
+    expect((await run(['tc', '-n', sandbox.name, ...words])).status).to.equal(0);
+    expect(await next(of)).to.deep.equal({ kind: 'traffic-control', ...place });
+    heard.splice(0);
+    sandbox.ip('link', 'set', `lnin${place.linkIndex}`, 'down');
+    const down = await next(of);
+    expect(down.kind === 'link' && down.link).to.include({ alias: 'lanius:ifb', up: false });
+    await worker.close();
+  });
+
+  it('tells of a link that somebody made upon ours in the sandbox', async () => {
+    const place = await moveIn();
+    sandbox.ip('link', 'set', 'ln0', 'up');
+    await settled();
+    heard.splice(0);
+    sandbox.ip('link', 'add', 'link', 'ln0', 'name', 'around0', 'type', 'macvlan', 'mode', 'bridge');
+    const told = await next((event) => event.kind === 'link' && event.nsid === place.nsid);
+    expect(told.kind === 'link' && told.link).to.include({ name: 'around0', kind: 'macvlan' });
   });
 
   it('keeps no namespace alive: a MAC address of there is soon free again', async () => {

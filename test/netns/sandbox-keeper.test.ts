@@ -2,6 +2,7 @@
  * `SandboxKeeper` with the real kernel, its events and its sandboxes: what the engine does with a link is done by hand,
  * in the engine's order. The setting is one that is easily looked at: a permanent neighbour entry.
  */
+import { execFileSync } from 'node:child_process';
 import { expect } from 'chai';
 import { systemClock } from '../../core/clock.ts';
 import { KernelError } from '../../core/errors.ts';
@@ -150,6 +151,8 @@ describe('links/sandbox-keeper', () => {
     sandbox.ip('addr', 'add', '10.9.0.7/16', 'dev', 'eth0');
     sandbox.ip('link', 'set', 'eth0', 'up');
   }
+
+  const tc = (...words: string[]): unknown => execFileSync('tc', ['-n', sandbox.name, ...words]);
 
   async function arrive(): Promise<void> {
     onRecord.push(endpoint);
@@ -325,6 +328,28 @@ describe('links/sandbox-keeper', () => {
     expect(setting.applied.length - before).to.be.below(40);
     await until('the entry', () => hasNeighbour(sandbox), { timeoutMs: 8000 });
   });
+
+  for (const [what, act] of [
+    ['a qdisc is put on its link', () => tc('qdisc', 'add', 'dev', 'eth0', 'root', 'handle', '1:', 'bfifo')],
+    ['a filter hook is made on another link', () => tc('qdisc', 'add', 'dev', 'lo', 'clsact')],
+    ['a link is made upon it', () => sandbox.ip('link', 'add', 'x0', 'link', 'eth0', 'type', 'macvlan')],
+    ['our ifb is set down', () => sandbox.ip('link', 'set', 'lnin3', 'down')],
+    ['our ifb is deleted', () => sandbox.ip('link', 'del', 'lnin3')],
+  ] as [string, () => void][]) {
+    it(`checks within a second when ${what}`, async () => {
+      await arrive();
+      sandbox.ip('link', 'add', 'lnin3', 'type', 'ifb');
+      sandbox.ip('link', 'set', 'lnin3', 'up');
+      sandbox.ip('link', 'set', 'lnin3', 'alias', 'lanius:ifb');
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      const { length } = setting.applied;
+      const from = performance.now();
+      act();
+      await until('a check', () => setting.applied.length > length, { timeoutMs: 1000, intervalMs: 2 });
+      console.log(`      asked for after ${(performance.now() - from).toFixed(0)} ms`);
+      expect(setting.applied.at(-1)).to.include({ occasion: 'check' });
+    });
+  }
 
   it('takes a link that was made anew in the sandbox for one that arrives', async () => {
     await arrive();

@@ -115,7 +115,7 @@ export class ShapedHost {
     return program;
   }
 
-  /** An iperf3 client that runs until stopped, against a server of its own in `to`. */
+  /** An iperf3 client that runs until stopped, against a server of its own in `to`; TCP by cubic, which fills queues. */
   async flow(
     from: TestNamespace,
     to: TestNamespace,
@@ -123,9 +123,22 @@ export class ShapedHost {
     ...words: readonly string[]
   ): Promise<Program> {
     const port = String(5201 + this.#programs.length);
-    const server = this.start(to, 'iperf3', '-s', '-1', '-p', port);
+    const server = this.start(to, 'iperf3', '-s', '-1', '-p', port, '--forceflush');
     await until('the iperf3 server listens', () => server.said().includes('listening'));
-    return this.start(from, 'iperf3', '-c', address, '-p', port, '-t', '600', '--forceflush', ...words);
+    const kind = words.includes('-u') ? [] : ['-C', 'cubic'];
+    return this.start(
+      from,
+      'iperf3',
+      '-c',
+      address,
+      '-p',
+      port,
+      '-t',
+      '600',
+      '--forceflush',
+      ...kind,
+      ...words,
+    );
   }
 
   /** Sends UDP without end, as fast as it can, with a priority that it has set on its socket. */

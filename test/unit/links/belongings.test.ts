@@ -3,8 +3,11 @@ import {
   BRIDGE_MARK,
   bridgeNameOf,
   hostEndNameOf,
+  hostIfbNameOf,
   linkAliasOf,
   linkNameOf,
+  PARENT_IFB_MARK,
+  parentIfbNameOf,
   SHIM_MARK,
   shimNameOf,
   VLAN_MARK,
@@ -67,6 +70,19 @@ describe('links/belongings', () => {
     expect(all({ links, endpoints: [endpoint] })).to.deep.equal(owned);
     expect(all({ links, engineEndpoints: new Set([EP]) })).to.deep.equal(owned);
     expect(all({ links })).to.deep.equal(['endpoint link lneeeeeeeeeeee -', 'host end lheeeeeeeeeeee -']);
+  });
+
+  it('gives an ifb to its endpoint, or to the network whose parent it is for', () => {
+    const ifb = [link(hostIfbNameOf(EP), linkAliasOf(EP), 'ifb')];
+    expect(all({ links: ifb, endpoints: [endpoint] })).to.deep.equal([
+      'ifb lieeeeeeeeeeee endpoint eeeeeeeeeeee',
+    ]);
+    expect(all({ links: ifb })).to.deep.equal(['ifb lieeeeeeeeeeee -']);
+    const name = parentIfbNameOf('eth0');
+    const ofParent = [link(name, PARENT_IFB_MARK, 'ifb')];
+    expect(all({ links: ofParent, networks: [network] })).to.deep.equal([`ifb ${name} network aaaaaaaaaaaa`]);
+    expect(all({ links: ofParent })).to.deep.equal([`ifb ${name} -`]);
+    expect(all({ links: [link(name, undefined, 'ifb')] })).to.deep.equal([`link ${name} -`]);
   });
 
   it('gives a VLAN to the networks on it, and to those on a VLAN of it', () => {

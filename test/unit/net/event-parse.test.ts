@@ -5,6 +5,7 @@ import type { KernelEvent } from '../../../net/event-types.ts';
 import * as uapi from '../../../net/rtnetlink/uapi.ts';
 import { attribute, text, u32 } from '../../../net/rtnetlink/wire.ts';
 
+const OWN_PORT = 4711;
 const ALIAS = `lanius:${'ab'.repeat(32)}`;
 
 function ifinfo(linkIndex: number, flags: number, attributes: readonly Buffer[], family = 0): Buffer {
@@ -19,7 +20,7 @@ const marked = attribute(uapi.IFLA_IFALIAS, Buffer.from(ALIAS));
 const about = (linkIndex: number): Buffer =>
   Buffer.concat([Buffer.alloc(4), u32(linkIndex), Buffer.alloc(12)]);
 const told = (type: number, payload: Buffer, nsid?: number): KernelEvent[] =>
-  eventsOf({ nsid, messages: [{ type, flags: 0, sequence: 0, payload }] });
+  eventsOf({ nsid, messages: [{ type, flags: 0, sequence: 0, port: 0, payload }] }, OWN_PORT);
 
 describe('net/event-parse', () => {
   it('tells of links of the own namespace, and of marked ones elsewhere', () => {
@@ -56,7 +57,9 @@ describe('net/event-parse', () => {
       uapi.RTM_NEWADDR,
       uapi.RTM_DELADDR,
       uapi.RTM_NEWNEIGH,
+      uapi.RTM_NEWQDISC,
       uapi.RTM_DELQDISC,
+      uapi.RTM_NEWTFILTER,
       uapi.RTM_DELTFILTER,
     ];
     expect(kinds.flatMap((type) => told(type, about(4)))).to.deep.equal([]);
@@ -64,9 +67,21 @@ describe('net/event-parse', () => {
       { kind: 'address', nsid: 0, linkIndex: 4, gone: false },
       { kind: 'address', nsid: 0, linkIndex: 4, gone: true },
       { kind: 'neighbours', nsid: 0, linkIndex: 4 },
-      { kind: 'filter-gone', nsid: 0, linkIndex: 4 },
-      { kind: 'filter-gone', nsid: 0, linkIndex: 4 },
+      ...Array.from({ length: 4 }, () => ({ kind: 'traffic-control', nsid: 0, linkIndex: 4 })),
     ]);
+  });
+
+  it('is silent about qdiscs and filters that this process writes itself', () => {
+    const message = { type: uapi.RTM_NEWQDISC, flags: 0, sequence: 0, payload: about(4) };
+    expect(eventsOf({ nsid: 0, messages: [{ ...message, port: OWN_PORT }] }, OWN_PORT)).to.deep.equal([]);
+    expect(eventsOf({ nsid: 0, messages: [{ ...message, port: 7 }] }, OWN_PORT)).to.have.length(1);
+  });
+
+  it('tells of links elsewhere that can step around one of ours', () => {
+    const of = (kind: string) => attribute(uapi.IFLA_LINKINFO, attribute(uapi.IFLA_INFO_KIND, text(kind)));
+    expect(told(uapi.RTM_NEWLINK, ifinfo(7, 1, [named('x'), of('macvlan')]), 3)).to.have.length(1);
+    expect(told(uapi.RTM_NEWLINK, ifinfo(7, 1, [named('x'), of('ipvtap')]), 3)).to.have.length(1);
+    expect(told(uapi.RTM_NEWLINK, ifinfo(7, 1, [named('x'), of('veth')]), 3)).to.deep.equal([]);
   });
 
   it('makes nothing of what is cut off or unknown', () => {

@@ -49,7 +49,7 @@ describe('net/rtnetlink/wire', () => {
     fc.assert(
       fc.property(fc.array(oneMessage, { maxLength: 5 }), (written) => {
         const datagram = Buffer.concat(written.map((m) => message(m.type, m.flags, m.sequence, m.payload)));
-        expect(readMessages(datagram)).to.deep.equal(written);
+        expect(readMessages(datagram)).to.deep.equal(written.map((m) => ({ ...m, port: 0 })));
       }),
     );
   });
