@@ -9,6 +9,10 @@ import { parse } from './parse.ts';
 const standardStreams: Streams = {
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
+  screen: () => {
+    const { isTTY, rows, columns } = process.stdout;
+    return isTTY === true && rows > 1 ? { rows, columns } : undefined;
+  },
 };
 
 /** Undefined where nobody could answer. */

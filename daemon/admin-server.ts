@@ -25,6 +25,7 @@ import {
 import { addFiguresRoutes, type FiguresSources } from './admin-figures.ts';
 import { addHostRoutes } from './admin-hosts.ts';
 import { addImportRoutes } from './admin-import.ts';
+import { addLimitRoutes, type LimitRoutesDependencies } from './admin-limits.ts';
 import { addPoolRoutes } from './admin-pools.ts';
 import { addReservationRoutes } from './admin-reservations.ts';
 import { answer, answerList, answerOrKnown, shaped } from './admin-route.ts';
@@ -41,6 +42,7 @@ export interface AdminDependencies {
   readonly store?: Omit<StoreRoutesDependencies, 'logger'>;
   readonly figures?: FiguresSources;
   readonly shrike?: Pick<ShrikeImport, 'run'>;
+  readonly limits?: LimitRoutesDependencies;
   readonly reconciler: Reconciling;
   readonly networks: () => Promise<readonly NetworkInfo[]> | readonly NetworkInfo[];
   readonly doctor: () => Promise<DoctorReport>;
@@ -123,6 +125,7 @@ export function createAdminApp(deps: AdminDependencies): Express {
   if (deps.poolAdmin !== undefined) addPoolRoutes(app, deps.poolAdmin, logger);
   if (deps.reservations !== undefined) addReservationRoutes(app, deps.reservations, logger);
   if (deps.figures !== undefined) addFiguresRoutes(app, deps.figures);
+  if (deps.limits !== undefined) addLimitRoutes(app, deps.limits, logger);
   if (deps.forgetting !== undefined) addHostRoutes(app, deps.forgetting, logger);
 
   app.use(() => {

@@ -36,11 +36,12 @@ export function readLimit(key: string, text: string): ReadLimit {
 }
 
 /**
- * What goes into etcd; what is as it would be anyway is left out.
+ * What goes into etcd.
+ * @param name how a part is called where it was written, for the error
  * @throws InvalidRequest that says what is wrong with which text
  */
-export function limitValue(texts: LimitTexts): string {
-  const limit = parseLimit(texts, ownName);
+export function limitValue(texts: LimitTexts, name: (part: LimitPart) => string = ownName): string {
+  const limit = parseLimit(texts, name);
   const others = LIMIT_PARTS.flatMap((part) => {
     const text = texts[part]?.trim() ?? '';
     return part === 'rate' || text === '' ? [] : [[part, text]];

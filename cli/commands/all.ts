@@ -8,6 +8,9 @@ import { ipLs } from './ip-ls.ts';
 import { ipRelease } from './ip-release.ts';
 import { ipReserve } from './ip-reserve.ts';
 import { ipUnreserve } from './ip-unreserve.ts';
+import { limitLs } from './limit-ls.ts';
+import { limitRm } from './limit-rm.ts';
+import { limitSet } from './limit-set.ts';
 import { mesosResources } from './mesos-resources.ts';
 import { networkLs } from './network-ls.ts';
 import { poolAdd } from './pool-add.ts';
@@ -19,6 +22,7 @@ import { reconcile } from './reconcile.ts';
 import { storeCheck } from './store-check.ts';
 import { storeExport } from './store-export.ts';
 import { storeImport } from './store-import.ts';
+import { top } from './top.ts';
 import { version } from './version.ts';
 
 export const commands: readonly Command[] = [
@@ -32,6 +36,10 @@ export const commands: readonly Command[] = [
   ipRelease,
   ipReserve,
   ipUnreserve,
+  limitLs,
+  limitSet,
+  limitRm,
+  top,
   hostLs,
   hostForget,
   storeCheck,
