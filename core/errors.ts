@@ -12,6 +12,7 @@ export type ErrorCode =
   | 'not_found'
   | 'conflict'
   | 'exhausted'
+  | 'bandwidth_exhausted'
   | 'kernel'
   | 'store'
   | 'deadline'
@@ -74,6 +75,13 @@ export class Conflict extends DriverError {
 export class PoolExhausted extends DriverError {
   constructor(message: string, options: DriverErrorOptions = {}) {
     super('exhausted', message, options);
+  }
+}
+
+/** The parent has not the bandwidth that a start asks for; the message gives capacity, committed and asked. */
+export class BandwidthExhausted extends DriverError {
+  constructor(message: string, options: DriverErrorOptions = {}) {
+    super('bandwidth_exhausted', message, options);
   }
 }
 

@@ -105,6 +105,20 @@ export const FAILPOINTS = {
     outcome:
       "The run fails; DeleteEndpoint deletes the link, which bears the endpoint's mark. Otherwise reconciliation does.",
   },
+  'limits.before-apply': {
+    passedBy: 'docker run, with `net_out`',
+    done: 'the link is in the sandbox; what the container asks is counted',
+    notDone: 'the limit in the kernel, the note of it on the lease',
+    outcome:
+      'From engine 28 on the run fails, and the engine takes all of it back. Older engines start the container; the next start finds the limit missing, puts it in force and counts it again.',
+  },
+  'limits.after-apply': {
+    passedBy: 'docker run, with `net_out`',
+    done: 'the limit is in force in the kernel',
+    notDone: 'the note of it on the lease; the engine has not heard that the sandbox is ready',
+    outcome:
+      'From engine 28 on the run fails, and the limit goes with the sandbox. On older engines the container runs; the next start finds the limit in force and writes nothing to the kernel.',
+  },
   'host-access.after-routes': {
     passedBy: 'docker run, with `host_access`',
     done: "the link, and the host's routes to the container",

@@ -56,6 +56,7 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   not_found: 404,
   conflict: 409,
   exhausted: 409,
+  bandwidth_exhausted: 409,
   kernel: 500,
   store: 503,
   deadline: 504,

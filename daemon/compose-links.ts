@@ -28,6 +28,7 @@ import { KernelShims } from '../net/shim-port.ts';
 import { KernelVeths } from '../net/veths.ts';
 import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
 import type { ArpComposition } from './compose-arp.ts';
+import type { ThrottleComposition } from './compose-throttle.ts';
 
 export interface LinkParts {
   readonly kernel: KernelWorker;
@@ -42,6 +43,8 @@ export interface LinkParts {
   /** Ids of the endpoints on them. @throws EngineUnavailable */
   readonly engineEndpoints: () => Promise<ReadonlySet<string>>;
   readonly arp: ArpComposition;
+  /** Bandwidth limits; absent: there are none. */
+  readonly throttle?: Pick<ThrottleComposition, 'setting'>;
   readonly logger: Logger;
 }
 
@@ -55,6 +58,7 @@ export function composeLinks({
   engineNetworks,
   engineEndpoints,
   arp,
+  throttle,
   logger,
 }: LinkParts) {
   const shims = new KernelShims(kernel);
@@ -98,7 +102,12 @@ export function composeLinks({
   const sandboxes = new SandboxKeeper(
     {},
     {
-      settings: [arp.setting, new HostAccessSetting({ hostAccess, shims })],
+      // Limits first: what the process sends before the others are in force matters less.
+      settings: [
+        ...(throttle === undefined ? [] : [throttle.setting]),
+        arp.setting,
+        new HostAccessSetting({ hostAccess, shims }),
+      ],
       events,
       sandboxes: new KernelSandboxes(kernel),
       networks,

@@ -14,6 +14,7 @@ import { ShrikeImport } from '../ipam/migrate/shrike-import.ts';
 import { EtcdInventory } from '../ipam/people/etcd-inventory.ts';
 import { HostFigures } from '../ipam/people/host-figures.ts';
 import { KnownHere } from '../ipam/people/known-here.ts';
+import { LimitOrders } from '../ipam/people/limit-orders.ts';
 import { Reservations } from '../ipam/people/reservations.ts';
 import { PoolAdmin } from '../ipam/pool/pool-admin.ts';
 import type { PoolBook } from '../ipam/pool/pool-book.ts';
@@ -27,6 +28,7 @@ import { StoreRepair } from '../ipam/upkeep/store-repair.ts';
 import { leaksOf } from '../links/belongings.ts';
 import type { KernelNeighbourLimits } from '../net/neighbour-limits.ts';
 import type { NetPort } from '../net/port.ts';
+import type { BandwidthFigures } from '../plugin/wire/admin-mesos.ts';
 import type { EtcdKv } from '../store/etcd-kv.ts';
 import type { ClaimRecord, EndpointRecord, NetworkRecord } from '../store/host-records.ts';
 import type { Layout } from '../store/layout.ts';
@@ -35,11 +37,13 @@ import { createAdminApp } from './admin-server.ts';
 import { type ArpComposition, choicesOf } from './compose-arp.ts';
 import type { composeLinks } from './compose-links.ts';
 import { addressesOptions } from './compose-options.ts';
+import type { ThrottleComposition } from './compose-throttle.ts';
 import type { Config } from './config-schema.ts';
 import { Doctor } from './doctor.ts';
 import { checkBridges } from './doctor-bridges.ts';
 import { checkNeighbourLimits } from './doctor-neighbours.ts';
 import { checkSandboxes, sandboxFindings } from './doctor-sandboxes.ts';
+import { LimitPeople } from './limit-people.ts';
 import { networkInfos } from './network-info.ts';
 
 export interface PeopleParts {
@@ -58,13 +62,14 @@ export interface PeopleParts {
   readonly claims: RecordStore<ClaimRecord>;
   readonly links: ReturnType<typeof composeLinks>;
   readonly arp: ArpComposition;
+  readonly throttle: ThrottleComposition;
   readonly neighbourLimits: KernelNeighbourLimits;
   readonly logger: Logger;
 }
 
 export function composePeople(config: Config, identity: SessionIdentity, parts: PeopleParts) {
   const { kv, layout, net, engine, session, committer, book, pools, leases, reconciler } = parts;
-  const { networks, endpoints, links, arp, neighbourLimits, logger } = parts;
+  const { networks, endpoints, links, arp, throttle, neighbourLimits, logger } = parts;
   const { host, instance } = identity;
   const stateDir = config.state.dir;
   const networkList = () => networkInfos(networks.list(), endpoints.list());
@@ -86,6 +91,7 @@ export function composePeople(config: Config, identity: SessionIdentity, parts: 
       clock,
       more: {
         arp: arp.doctor,
+        limits: async () => throttle.doctor(),
         bridges: async () => checkBridges(links.bridgeUplink.filtered),
         sandboxes: async () => checkSandboxes(sandboxFindings(links)),
         'neighbour table': async () => checkNeighbourLimits(await arp.hows(networkList()), neighbourLimits),
@@ -115,6 +121,17 @@ export function composePeople(config: Config, identity: SessionIdentity, parts: 
     { kv, layout, claims: parts.claims, pools: book, leases },
   );
   const checker = new StoreChecker({ kv, layout, clock });
+  const limitOrders = new LimitOrders({ kv, layout, committer });
+  const { setting: states, overrides, usage } = throttle;
+  const limitPeople = new LimitPeople({
+    host,
+    states,
+    overrides,
+    orders: limitOrders,
+    inventory,
+    leases,
+    usage,
+  });
   const admin = createAdminApp({
     version: { version: identity.version, node: process.version, host },
     inventory,
@@ -128,7 +145,11 @@ export function composePeople(config: Config, identity: SessionIdentity, parts: 
       importing: () => new StoreImport({ kv, layout, committer, clock }),
       spoolDir: stateDir,
     },
-    figures: { addresses: () => figures.addresses() },
+    figures: {
+      addresses: () => figures.addresses(),
+      bandwidthFigures: () => declaredOf(throttle.figures(), config.throttle.overcommit),
+    },
+    limits: { people: limitPeople, orders: limitOrders },
     shrike: new ShrikeImport({ kv, layout, poolAdmin, reservations, clock }),
     reconciler,
     poolAdmin,
@@ -142,4 +163,23 @@ export function composePeople(config: Config, identity: SessionIdentity, parts: 
     logger,
   });
   return { admin, sweeper };
+}
+
+/** Parents whose capacity is known in both directions, for schedulers. */
+function declaredOf(
+  figures: ReturnType<ThrottleComposition['figures']>,
+  overcommit: number,
+): BandwidthFigures[] {
+  return figures.flatMap(({ parent, in: inward, out }) => {
+    if (inward.capacity === undefined || out.capacity === undefined) return [];
+    return [
+      {
+        parent,
+        capacityInBitsPerSecond: inward.capacity * overcommit,
+        capacityOutBitsPerSecond: out.capacity * overcommit,
+        committedInBitsPerSecond: inward.committed,
+        committedOutBitsPerSecond: out.committed,
+      },
+    ];
+  });
 }

@@ -6,6 +6,7 @@ import { systemClock as clock } from '../core/clock.ts';
 import type { Conflict } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import { parseMacPrefix } from '../core/mac.ts';
+import { DockerContainerFinder } from '../engine/docker-container-finder.ts';
 import { DockerEngine } from '../engine/docker-engine.ts';
 import { Addresses } from '../ipam/addresses.ts';
 import { Committer } from '../ipam/commit/committer.ts';
@@ -34,6 +35,7 @@ import { composeArp } from './compose-arp.ts';
 import { composeLinks } from './compose-links.ts';
 import { addressesOptions, etcdOptions, warmStockOf } from './compose-options.ts';
 import { composePeople } from './compose-people.ts';
+import { composeThrottle } from './compose-throttle.ts';
 import type { Config } from './config-schema.ts';
 
 const ENGINE_TIMEOUT_MS = 5000;
@@ -68,6 +70,8 @@ export function compose(
     { socketPath: config.docker.socket, driverName: config.docker.driverName },
     { logger },
   );
+
+  const finder = new DockerContainerFinder({ engine, clock, logger });
 
   const layout = layoutOf(config.etcd.prefix);
   const session = new Session(
@@ -145,13 +149,32 @@ export function compose(
       engine,
       net,
       ownMacs: arp.ownMacs,
-      endpointsGone: () => links.hostAccess.detached(),
+      endpointsGone: () => {
+        links.hostAccess.detached();
+        throttle.limits.sweep();
+      },
       clock,
       logger,
       ...warm,
     },
   );
 
+  const throttle = composeThrottle({
+    config: config.throttle,
+    host,
+    kv,
+    layout,
+    kernel,
+    finder,
+    networks,
+    endpoints,
+    book,
+    committer,
+    addresses,
+    changed: (endpointId) => links.sandboxes.changedWish(endpointId),
+    clock,
+    logger,
+  });
   const links = composeLinks({
     kernel,
     net,
@@ -168,6 +191,7 @@ export function compose(
       return new Set(shown.flatMap((network) => network.endpoints).map(({ endpointId }) => endpointId));
     },
     arp,
+    throttle,
     logger,
   });
   const networkDriver = new NetworkDriver(
@@ -184,6 +208,7 @@ export function compose(
       endpoints,
       holders,
       ...links,
+      limits: throttle.limits,
       clock,
       logger,
     },
@@ -214,6 +239,7 @@ export function compose(
     claims,
     links,
     arp,
+    throttle,
     neighbourLimits,
     logger,
   });
@@ -224,6 +250,7 @@ export function compose(
     kernel,
     net,
     engine,
+    finder,
     session,
     committer,
     book,
@@ -235,6 +262,7 @@ export function compose(
     sweeper,
     links,
     arp,
+    throttle,
     plugin,
     admin,
   };

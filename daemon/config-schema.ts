@@ -6,6 +6,7 @@
  */
 import { z } from 'zod';
 import { cidrContains, cidrHas, cidrsOverlap, parseCidr, parseIp } from '../core/ip.ts';
+import { throttle } from './config-throttle.ts';
 
 const path = z.string().regex(/^\//, 'must be an absolute path');
 const port = z.number().int().min(1).max(65535);
@@ -255,6 +256,7 @@ export const configSchema = z.strictObject({
   etcd: etcd.prefault({}).describe('Where the leases are.'),
   net: net.prefault({}).describe('Links.'),
   ipam: ipam.prefault({}).describe('Addresses.'),
+  throttle: throttle.prefault({}).describe('Bandwidth limits.'),
   reconcile: reconcile.prefault({}).describe('Finding and freeing what a crash left behind.'),
   limits: limits.prefault({}).describe('Time limits.'),
   log: log.prefault({}).describe('Logs, as JSON lines on stdout.'),

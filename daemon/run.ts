@@ -48,6 +48,7 @@ export async function run(config: Config, start: Start): Promise<void> {
     ends.push(...endsOf(daemon, config.limits.drainTimeoutMs));
     for (const records of Object.values(daemon.records)) await records.load();
     if (config.net.tuneNeighbourTable) void tuneNeighbourTable(daemon.neighbourLimits, logger);
+    daemon.throttle.limits.start();
     daemon.links.sandboxes.start();
     daemon.links.events.start();
     // Before the engine is answered: it restores containers as soon as it is.
@@ -61,11 +62,18 @@ export async function run(config: Config, start: Start): Promise<void> {
     void openStore(daemon).catch((error: unknown) => reasons.because(toDriverError(error)));
     const following = daemon.engine.follow({
       onConnected: () => {
+        daemon.finder.connected(true);
+        daemon.throttle.containers.engineReturned();
         daemon.reconciler.engineReturned();
         daemon.links.uplinkKeeper.look();
       },
-      onDisconnected: () => daemon.reconciler.engineLost(),
-      onEvent: () => {},
+      onDisconnected: () => {
+        daemon.finder.connected(false);
+        daemon.reconciler.engineLost();
+      },
+      onEvent: ({ type, action, id }) => {
+        if (type === 'container' && action === 'rename') daemon.throttle.containers.renamed(id);
+      },
     });
     ends.push(async () => following.close());
 
@@ -109,6 +117,7 @@ function endsOf(daemon: Daemon, drainTimeoutMs: number): End[] {
     () => daemon.session.stop(),
     () => daemon.book.close(),
     () => daemon.arp.close(),
+    () => daemon.throttle.close(),
     async () => {
       // A reconciliation under way fails at its next step, and keeps what it has not done.
       daemon.committer.close();
@@ -127,8 +136,11 @@ async function openStore(daemon: Daemon): Promise<void> {
   await daemon.session.start();
   daemon.committer.pump();
   daemon.sweeper.start();
+  daemon.throttle.report.start();
+  daemon.throttle.usage.start();
   await untilDone(() => daemon.book.load());
   await untilDone(() => daemon.arp.macs.load());
+  await untilDone(() => daemon.throttle.overrides.load());
   await untilDone(() => daemon.leases.load());
   await daemon.arp.start();
 }

@@ -24,6 +24,8 @@ const LONGEST_RETRY_MS = 60_000;
 const OFTEN_PER_MINUTE = 20;
 const SPREAD_MS = 5000;
 const MERGE_MS = 20;
+/** Between two changes of what is wished: each new token bucket drops what waits in the old one. */
+const WISH_PAUSE_MS = 1000;
 
 export interface KeptSandboxDependencies {
   readonly settings: readonly SandboxSetting[];
@@ -83,6 +85,9 @@ export class KeptSandbox {
   #running: Promise<void> | undefined;
   #timer: { readonly handle: NodeJS.Timeout; readonly at: number } | undefined;
   #retryMs = FIRST_RETRY_MS;
+  #wishedAt = Number.NEGATIVE_INFINITY;
+  /** What is applied next was asked for by us. */
+  #ownDeed = false;
   #closed = false;
 
   /** @param expected it joins just now; false: it may have been there for long */
@@ -135,6 +140,19 @@ export class KeptSandbox {
     if (occasion !== 'check') this.#settled = false;
     this.#pending = strongest(this.#pending, occasion);
     this.#schedule(Math.max(delayMs, this.#restMs()));
+  }
+
+  /**
+   * What a setting rests on has changed: applies at once, and where that comes again and again, at most once a second with
+   * the last word. Not counted among what the container does.
+   */
+  changedWish(): void {
+    if (this.#closed) return;
+    this.#settled = false;
+    this.#ownDeed = true;
+    this.#pending = strongest(this.#pending, 'check');
+    this.#schedule(Math.max(0, this.#wishedAt + WISH_PAUSE_MS - this.#deps.clock.now()));
+    this.#wishedAt = Math.max(this.#wishedAt, this.#deps.clock.now());
   }
 
   /** Applies at once unless all is in force. @throws why a required setting is not */
@@ -212,10 +230,12 @@ export class KeptSandbox {
     this.#linkIndex = found.link.linkIndex;
     const occasion = this.#expected ? 'arrived' : asked;
     if (this.#expected) this.#arrive(found);
-    this.#recent.push(this.#deps.clock.now());
+    if (!this.#ownDeed) this.#recent.push(this.#deps.clock.now());
+    this.#ownDeed = false;
     this.#settled = true;
-    const { name, linkIndex } = found.link;
-    await this.#applyTo({ endpoint: this.endpoint, network, namespacePath, name, linkIndex }, occasion);
+    const { name, linkIndex, mtuBytes } = found.link;
+    const link = { endpoint: this.endpoint, network, namespacePath, name, linkIndex, mtuBytes };
+    await this.#applyTo(link, occasion);
     if (this.#problems.size > 0) this.#settled = false;
     else this.#retryMs = FIRST_RETRY_MS;
     counters.applied++;

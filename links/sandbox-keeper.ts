@@ -117,6 +117,11 @@ export class SandboxKeeper implements Sandboxes {
     this.#kept.delete(endpointId);
   }
 
+  /** What a setting of this endpoint rests on has changed: it is applied at once (see KeptSandbox.changedWish). */
+  changedWish(endpointId: string): void {
+    this.#kept.get(endpointId)?.changedWish();
+  }
+
   /** Asks for a check of all sandboxes, spread over time; e.g. after what should be in force has changed. */
   checkAll(): void {
     let delayMs = 0;

@@ -13,6 +13,7 @@ export interface SandboxLink {
   /** Its name there, e.g. `eth0`. */
   readonly name: string;
   readonly linkIndex: number;
+  readonly mtuBytes: number;
 }
 
 /**

@@ -68,6 +68,7 @@ export function unpackError(packed: PackedError): DriverError {
     case 'internal':
       return new InternalError(message, { details: { ...details, workerStack: packed.stack } });
     case 'exhausted':
+    case 'bandwidth_exhausted':
     case 'store':
     case 'deadline':
     case 'engine':

@@ -80,10 +80,11 @@ export class Endpoints {
    * A link that a crash or the kernel leaves standing bears our mark and no endpoint, by which reconciliation finds it.
    */
   async delete({ EndpointID }: EndpointRequest, { deadline, logger }: Call): Promise<void> {
-    const { attachments, endpoints, holders, sandboxes } = this.#deps;
+    const { attachments, endpoints, holders, limits, sandboxes } = this.#deps;
     holders.left(EndpointID);
     sandboxes.left(EndpointID);
     await within(endpoints.delete(EndpointID), deadline, 'deleting the endpoint record');
+    limits.left(EndpointID);
     failpoint('endpoint.before-link-delete');
     attachments.detach(EndpointID).catch((err: unknown) => {
       logger.error('the link of an endpoint that ended could not be deleted; reconciliation tries again', {

@@ -2,7 +2,8 @@
  * Join and Leave: the container's link comes into being in the host's namespace, from where the engine moves it.
  *
  * INVARIANTS
- * - Join makes the link and nothing else; addresses and routes would be lost in the move.
+ * - Join makes the link and nothing else; addresses, routes and limits would be lost in the move.
+ * - What the host cannot carry is refused here, where every engine still waits for us (throttle/admission.ts).
  * - A Join that fails takes its link back: engines differ in whether DeleteEndpoint follows.
  * - Leave makes nothing undone: the link is still in the sandbox, and DeleteEndpoint comes after the engine has
  *   moved it back. If the sandbox died first, the kernel has destroyed it.
@@ -44,7 +45,15 @@ export class Joins {
     const joined = { ...endpoint, sandboxKey: request.SandboxKey };
     const recorded = this.#record(joined, call);
     await undoing(call.logger, async (undo) => {
+      const { limits } = this.#deps;
+      limits.joined(joined);
+      undo.push('its share of the bandwidth', async () => limits.left(endpoint.endpointId));
+      const refusal = limits.admit(joined, network, call.deadline).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
       await this.#makeLink(endpoint, network, undo, call);
+      throwIfAny(await refusal);
       failpoint('join.after-link');
       await recorded;
       this.#knownEndpoint(request);
@@ -113,6 +122,10 @@ export class Joins {
       `endpoint ${shortId(request.EndpointID)} is not in the records of this host: start the container again`,
     );
   }
+}
+
+function throwIfAny(error: unknown): void {
+  if (error !== undefined) throw error;
 }
 
 /** Docker does not strip gateways on `--internal` networks, so they are left out here. */

@@ -9,6 +9,7 @@ import type { Sandboxes } from '../links/sandbox-setting.ts';
 import type { Uplinks } from '../links/uplinks.ts';
 import type { NetPort } from '../net/port.ts';
 import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
+import type { EndpointLimits } from '../throttle/endpoint-limits.ts';
 
 /** Both address spaces are the same: every pool is cluster-wide. CreateNetwork recognises our IPAM by it. */
 export const ADDRESS_SPACE = 'lanius';
@@ -50,6 +51,7 @@ export interface NetworkDriverDependencies {
   readonly attachments: Attachments;
   readonly uplinks: Uplinks;
   readonly sandboxes: Sandboxes;
+  readonly limits: Pick<EndpointLimits, 'joined' | 'admit' | 'left'>;
   readonly clock: Clock;
   readonly logger: Logger;
 }

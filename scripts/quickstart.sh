@@ -1,7 +1,8 @@
 #!/bin/bash
 # quickstart.sh [--json] [--parent LINK] [--subnet CIDR] [--down] [--help]
 # Shows Lanius on this one machine: installs what is missing, builds, starts the engine if none runs, starts the daemon
-# with an etcd of its own, makes the network lanius-demo with two containers, and shows that they reach each other.
+# with an etcd of its own, makes the network lanius-demo with two containers that have limits, and shows that they reach
+# each other.
 #
 #   --parent LINK   the containers' parent link; default: a pair of links of its own (lnqs0, lnqs1) that leads nowhere,
 #                   so nothing is sent to your network
@@ -25,6 +26,8 @@ plugin_socket=/run/docker/plugins/lanius.sock
 network=lanius-demo
 image=lanius-demo:1
 containers=(lanius-demo-1 lanius-demo-2)
+# what the containers ask for: the same that a Marathon app would
+limits=(-e net_in=100mbit -e net_out=50mbit)
 
 say() { echo "quickstart: $*"; }
 die() {
@@ -121,23 +124,39 @@ make_containers() {
     [ "$(docker inspect -f '{{.State.Running}}' "$name" 2>/dev/null || true)" = true ] && continue
     docker rm -f "$name" >/dev/null 2>&1 || true
     say "starting $name"
-    try "docker run $name" docker run -d --name "$name" --network "$network" "$image" sleep 1000000
+    try "docker run $name" docker run -d --name "$name" --network "$network" "${limits[@]}" "$image" sleep 1000000
   done
+}
+
+# limits_of CONTAINER: what is in force for it, as `in RATE, out RATE`; waits until the daemon has told its lease
+limits_of() {
+  local try said=''
+  for try in 1 2 3 4 5 6 7 8 9 10; do
+    said=$(node bin/lanius limit ls -o json 2>/dev/null | node -e '
+      let text = "";
+      process.stdin.on("data", (chunk) => (text += chunk)).on("end", () => {
+        const found = JSON.parse(text).limits.find(({ containerName }) => containerName === process.argv[1]);
+        if (found?.in?.state === "in force" && found?.out?.state === "in force") console.log(`in ${found.in.rate}, out ${found.out.rate}`);
+      });' "$1") && [ -n "$said" ] && break
+    sleep 0.5
+  done
+  echo "${said:-none}"
 }
 
 # of CONTAINER FIELD: a field of its endpoint (IPAddress, MacAddress)
 of() { docker inspect -f "{{(index .NetworkSettings.Networks \"$network\").$2}}" "$1"; }
 
 show() {
-  local from=${containers[0]} to=${containers[1]} name line=''
+  local from=${containers[0]} to=${containers[1]} name said line=''
   try "$from cannot reach $to" docker exec "$from" ping -c 3 -i 0.2 -W 2 "$(of "$to" IPAddress)"
   try "$to cannot reach $from" docker exec "$to" ping -c 3 -i 0.2 -W 2 "$(of "$from" IPAddress)"
   say "$from and $to reach each other"
   echo
   printf '%-16s %-16s %-18s %s\n' NAME IP MAC LIMITS
   for name in "${containers[@]}"; do
-    printf '%-16s %-16s %-18s %s\n' "$name" "$(of "$name" IPAddress)" "$(of "$name" MacAddress)" none
-    line+="${line:+,}{\"name\":\"$name\",\"ip\":\"$(of "$name" IPAddress)\",\"mac\":\"$(of "$name" MacAddress)\",\"limits\":null}"
+    said=$(limits_of "$name")
+    printf '%-16s %-16s %-18s %s\n' "$name" "$(of "$name" IPAddress)" "$(of "$name" MacAddress)" "$said"
+    line+="${line:+,}{\"name\":\"$name\",\"ip\":\"$(of "$name" IPAddress)\",\"mac\":\"$(of "$name" MacAddress)\",\"limits\":\"$said\"}"
   done
   echo
   echo "Console: none yet"

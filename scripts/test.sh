@@ -118,6 +118,7 @@ run_quickstart() {
       process.stdin.on("data", (chunk) => (text += chunk)).on("end", () => {
         const { containers } = JSON.parse(text);
         const addresses = new Set(containers.flatMap(({ ip, mac }) => (ip && mac ? [ip] : [])));
+        if (containers.some(({ limits }) => limits !== "in 100mbit, out 50mbit")) throw new Error(`not all have their limits: ${text}`);
         if (containers.length !== 2 || addresses.size !== 2) throw new Error(`no two containers with addresses: ${text}`);
       });' 2>&1 >/dev/null | grep -m 1 Error)
   else

@@ -52,11 +52,15 @@ export interface DirectionWish {
   readonly source?: LimitSource;
   /** What was said and does not count, strongest first, one line each that names where it stands. */
   readonly problems: readonly string[];
+  /** The one of them for which a start is to be refused: what the container says itself cannot be read. */
+  readonly refusal?: string;
 }
 
 export type Wish = Readonly<Record<Direction, DirectionWish>>;
 
 export const LABEL_PREFIX = 'lanius.';
+/** What a container says itself. */
+const OWN_WORDS: readonly LimitSource[] = ['env', 'label'];
 
 /** @returns never throws, whatever the texts are */
 export function wishOf(sources: WishSources): Wish {
@@ -88,15 +92,19 @@ interface Saying {
 function directionOf(direction: Direction, sources: WishSources): DirectionWish {
   const problems: string[] = [];
   let unreadable = false;
+  let refusal: { readonly refusal?: string } = {};
   for (const saying of sayingsOf(direction, sources)) {
+    const { source, said } = saying;
     problems.push(...saying.problems);
     unreadable ||= saying.unreadable;
-    if (saying.said !== undefined) return decided(direction, saying.source, saying.said, problems, sources);
+    const text = saying.problems.at(-1);
+    if (saying.unreadable && text !== undefined && OWN_WORDS.includes(source)) refusal = { refusal: text };
+    if (said !== undefined) return { ...decided(direction, source, said, problems, sources), ...refusal };
   }
   const cap = sources.cap?.[direction];
   if (cap !== undefined && (sources.container === undefined || unreadable))
-    return decided(direction, 'cap', { limit: cap }, problems, sources);
-  return { problems };
+    return { ...decided(direction, 'cap', { limit: cap }, problems, sources), ...refusal };
+  return { problems, ...refusal };
 }
 
 function decided(

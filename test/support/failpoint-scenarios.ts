@@ -13,6 +13,8 @@ import type { Machine } from './machine.ts';
 import { LabPluginSocket } from './plugin-socket.ts';
 import { until } from './poll.ts';
 import type { RunResult } from './run.ts';
+import { sandboxOf } from './sandboxes.ts';
+import { ratesIn } from './shapers.ts';
 
 /** Of eth1 (RFC 5737 TEST-NET-1). */
 const UPLINK_ADDRESS = '192.0.2.5';
@@ -102,6 +104,17 @@ const RUN_STRANGE: Scenario = {
   },
 };
 const RUN_FIXED: Scenario = { deed: ({ machine }) => runDeed(machine, '--mac-address', '02:fa:ce:00:00:01') };
+/** Where the container runs in the end, it runs with its limit. */
+const RUN_LIMITED: Scenario = {
+  deed: ({ machine }) => runDeed(machine, '-e', 'net_out=10mbit'),
+  confirm: async ({ machine }, { status }) => {
+    if (status !== 0) return;
+    const sandbox = await sandboxOf(machine, 'deed');
+    await until('the limit is in force', async () => (await ratesIn(sandbox)).out === 10e6, {
+      timeoutMs: 20_000,
+    });
+  },
+};
 
 export const SCENARIOS: Readonly<Record<Failpoint, Scenario>> = {
   'lease.before-commit': RUN,
@@ -129,6 +142,8 @@ export const SCENARIOS: Readonly<Record<Failpoint, Scenario>> = {
   'endpoint.after-record': RUN,
   'join.before-link': RUN,
   'join.after-link': RUN,
+  'limits.before-apply': RUN_LIMITED,
+  'limits.after-apply': RUN_LIMITED,
   'host-access.after-routes': {
     prepare: reach,
     deed: (scene) => runReached(scene, 'deed'),

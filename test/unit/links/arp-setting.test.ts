@@ -21,6 +21,7 @@ const LINK: SandboxLink = {
   namespacePath: '/run/netns/x',
   name: 'eth0',
   linkIndex: 2,
+  mtuBytes: 1500,
 };
 
 /** The setting with ports that write down what they are asked. */

@@ -1,0 +1,241 @@
+/**
+ * The limits of an endpoint, in force: what is wished becomes token buckets on its link (net/shaping-port.ts), or classes on
+ * its parent (`-o enforce=host`, throttle/host-limits.ts). When that happens is decided by links/sandbox-keeper.ts.
+ *
+ * INVARIANTS
+ * - As long as it is not known what the container itself says, what others say (or the configured cap) is in force first.
+ * - A limit that is wished and not in force is an error, told in the endpoint's state: never silently no limit.
+ * - What cannot be read is never "no limit": a weaker source counts, and where the engine waits for us the start fails.
+ * - A container for which nobody wishes anything costs its start nothing.
+ */
+import { InvalidRequest, toDriverError } from '../core/errors.ts';
+import { failpoint } from '../core/failpoint.ts';
+import { hostEndNameOf } from '../core/ids.ts';
+import { DIRECTIONS, type Direction } from '../core/limit.ts';
+import { formatRate } from '../core/rate.ts';
+import type { Shape, ShapeOutcome, ShapePlace, ShapePlan, ShapingPort } from '../net/shaping-port.ts';
+import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
+import { type EndpointWish, type EndpointWishes, refusalOf } from './endpoint-wish.ts';
+import type { DirectionState, LimitState, LimitStates } from './limit-state.ts';
+import { shapeOf } from './token-bucket.ts';
+import type { MeasuredEndpoint } from './usage.ts';
+import type { Wish } from './wish.ts';
+
+/** An endpoint's link in its sandbox, as links/sandbox-setting.ts has it. */
+export interface LimitedLink {
+  readonly endpoint: EndpointRecord;
+  readonly network: NetworkRecord;
+  readonly namespacePath: string;
+  readonly linkIndex: number;
+  readonly mtuBytes: number;
+}
+
+export interface LimitSettingOptions {
+  /** How long a start waits for what its container says. */
+  readonly wishTimeoutMs: number;
+}
+
+export interface LimitSettingDependencies {
+  readonly wishes: EndpointWishes;
+  readonly shaping: Pick<ShapingPort, 'apply' | 'removeBypasses'>;
+  /** Puts in force what is wished of all endpoints on the parent. @returns what was missing or different */
+  readonly host: { settle(parent: string): Promise<readonly string[]> };
+}
+
+/** What this process has put in force on a link. */
+interface InForce {
+  readonly place: string;
+  /** As text, to be compared. */
+  readonly plan: string;
+  readonly mended: number;
+}
+
+const NOTHING = '{}';
+
+export class LimitSetting implements LimitStates {
+  readonly name = 'limits';
+  readonly required = true;
+  readonly #options: LimitSettingOptions;
+  readonly #deps: LimitSettingDependencies;
+  /** By endpoint. */
+  readonly #inForce = new Map<string, InForce>();
+  readonly #states = new Map<string, LimitState>();
+  /** Where each endpoint's traffic is counted, limited or not. */
+  readonly #measured = new Map<string, MeasuredEndpoint>();
+  readonly #listeners = new Set<(state: LimitState) => void>();
+
+  constructor(options: LimitSettingOptions, deps: LimitSettingDependencies) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  /** @throws InvalidRequest for what the container says and cannot be read; KernelError, Unsupported, Conflict, NotFound */
+  async apply(
+    link: LimitedLink,
+    occasion: 'arrived' | 'up' | 'neighbours-lost' | 'check',
+    mended: (what: string) => void,
+  ): Promise<string | undefined> {
+    const { wishes } = this.#deps;
+    const { endpoint, network } = link;
+    const { endpointId } = endpoint;
+    const counted =
+      network.enforce === 'host' ? ({ at: 'parent', parent: network.parent } as const) : placeOf(link);
+    this.#measured.set(endpointId, { endpointId, place: counted });
+    let wish = wishes.of(endpoint, network);
+    if (!wish.known && !this.#inForce.has(endpointId)) {
+      await this.#enforce(link, wish, occasion === 'arrived', mended);
+      await wishes.wait(endpointId, this.#options.wishTimeoutMs);
+      wish = wishes.of(endpoint, network);
+    }
+    await this.#enforce(link, wish, occasion === 'arrived', mended);
+    const refusal = refusalOf(wish);
+    if (refusal !== undefined) throw new InvalidRequest(refusal);
+    return textOf(wish);
+  }
+
+  states(): readonly LimitState[] {
+    return [...this.#states.values()];
+  }
+
+  /** Endpoints whose links are in their sandboxes. */
+  measured(): readonly MeasuredEndpoint[] {
+    return [...this.#measured.values()];
+  }
+
+  onChange(listener: (state: LimitState) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** The endpoint has gone, and with it all that was in force. Idempotent. */
+  left(endpointId: string): void {
+    this.#inForce.delete(endpointId);
+    this.#states.delete(endpointId);
+    this.#measured.delete(endpointId);
+  }
+
+  /** @param fresh the link is new in its sandbox, and nothing stands on it */
+  async #enforce(
+    link: LimitedLink,
+    wish: EndpointWish,
+    fresh: boolean,
+    mended: (what: string) => void,
+  ): Promise<void> {
+    const { endpointId } = link.endpoint;
+    const place = placeOf(link);
+    const placeText = JSON.stringify(place);
+    const known = this.#inForce.get(endpointId);
+    const before = known?.place === placeText && !fresh ? known : undefined;
+    const plan = planOf(wish, link.mtuBytes);
+    const planText = JSON.stringify(plan);
+    try {
+      const outcome = await this.#put(link, place, plan, { fresh, before });
+      const repaired = before?.plan === planText ? outcome.mended : [];
+      if (repaired.length > 0) mended(repaired.join('; '));
+      const count = (known?.mended ?? 0) + (repaired.length > 0 ? 1 : 0);
+      this.#inForce.set(endpointId, { place: placeText, plan: planText, mended: count });
+      this.#tell(stateOf(link, wish, outcome, count));
+    } catch (error) {
+      const problem = toDriverError(error).message;
+      this.#tell(stateOf(link, wish, { problem }, known?.mended ?? 0));
+      throw error;
+    }
+  }
+
+  async #put(
+    { network }: LimitedLink,
+    place: ShapePlace,
+    plan: ShapePlan,
+    { fresh, before }: { readonly fresh: boolean; readonly before: InForce | undefined },
+  ): Promise<Outcome> {
+    const { shaping, host } = this.#deps;
+    const parts: string[] = [];
+    if (network.enforce === 'host') {
+      parts.push(...(await host.settle(network.parent)));
+      return { host: true, mended: parts };
+    }
+    const isNothing = JSON.stringify(plan) === NOTHING;
+    // Nothing stands on a new link, nor where nothing stood at the last look and nothing was wished since.
+    if (isNothing && (fresh || before?.plan === NOTHING)) return { mended: [] };
+    if (!isNothing) failpoint('limits.before-apply');
+    const outcome = await shaping.apply(place, plan);
+    if (!isNothing) failpoint('limits.after-apply');
+    if (outcome === undefined) return { mended: [] };
+    parts.push(...outcome.mended);
+    if (!isNothing && !fresh && place.at === 'sandbox') {
+      const removed = await shaping.removeBypasses(place);
+      parts.push(...removed.map((name) => `link ${name} stepped around the limit and was removed`));
+    }
+    return { ...outcome, mended: parts };
+  }
+
+  #tell(state: LimitState): void {
+    const before = this.#states.get(state.endpointId);
+    this.#states.set(state.endpointId, state);
+    if (JSON.stringify(before) === JSON.stringify(state)) return;
+    for (const listener of this.#listeners) listener(state);
+  }
+}
+
+interface Outcome extends ShapeOutcome {
+  /** The host enforces. */
+  readonly host?: true;
+}
+
+function placeOf({ endpoint, network, namespacePath, linkIndex }: LimitedLink): ShapePlace {
+  if (network.mode === 'bridge') return { at: 'host-end', linkName: hostEndNameOf(endpoint.endpointId) };
+  return { at: 'sandbox', namespacePath, linkIndex };
+}
+
+/** @param mtuBytes of the container's link */
+export function planOf(wish: Wish, mtuBytes: number): ShapePlan {
+  const plan: Partial<Record<Direction, Shape>> = {};
+  for (const direction of DIRECTIONS) {
+    const { limit } = wish[direction];
+    if (limit !== undefined) plan[direction] = shapeOf(limit, mtuBytes);
+  }
+  return plan;
+}
+
+function stateOf(
+  { endpoint, network }: LimitedLink,
+  wish: EndpointWish,
+  outcome: Outcome | { readonly problem: string },
+  mended: number,
+): LimitState {
+  const of = (direction: Direction): DirectionState => {
+    const { limit, source, problems } = wish[direction];
+    const failed = 'problem' in outcome ? outcome.problem : undefined;
+    const how = 'problem' in outcome ? undefined : outcome.host ? 'host' : outcome[direction];
+    const fallback = 'problem' in outcome ? undefined : outcome.fallback;
+    const said = problems.length === 0 ? undefined : problems.join('; ');
+    const trouble = limit === undefined ? said : (failed ?? said ?? fallback);
+    return {
+      ...(limit === undefined ? {} : { wished: limit }),
+      ...(source === undefined ? {} : { source }),
+      ...(limit === undefined || how === undefined ? {} : { how }),
+      ...(trouble === undefined ? {} : { problem: trouble }),
+    };
+  };
+  const { container } = wish;
+  return {
+    endpointId: endpoint.endpointId,
+    networkId: network.networkId,
+    ...(container === undefined ? {} : { containerId: container.containerId, containerName: container.name }),
+    netAdmin: container?.netAdmin ?? false,
+    enforce: network.enforce ?? 'sandbox',
+    in: of('in'),
+    out: of('out'),
+    mended,
+  };
+}
+
+/** For doctor: `in 100mbit (env), out none`; undefined if nobody wishes anything. */
+function textOf(wish: EndpointWish): string | undefined {
+  const said = DIRECTIONS.filter((direction) => wish[direction].limit !== undefined);
+  if (said.length === 0) return undefined;
+  return DIRECTIONS.map((direction) => {
+    const { limit, source } = wish[direction];
+    return `${direction} ${formatRate(limit?.rateBitsPerSecond)}${source === undefined ? '' : ` (${source})`}`;
+  }).join(', ');
+}
