@@ -13,6 +13,7 @@ import type { Operation } from './operation.ts';
 import type { KernelFeatures, LinkInfo, MacvlanSpec } from './port.ts';
 import type { ResponderOperations } from './responder-operations.ts';
 import type { SandboxOperations } from './sandbox-operations.ts';
+import type { HostShapingOperations } from './shaping/host-operations.ts';
 import type { ShapingOperations } from './shaping/operations.ts';
 import type { ShimOperations } from './shim.ts';
 import type { HostRouteOperations } from './shim-routes.ts';
@@ -44,5 +45,6 @@ export interface KernelOperations
     VethOperations,
     ShimOperations,
     HostRouteOperations,
-    ShapingOperations {}
+    ShapingOperations,
+    HostShapingOperations {}
 export type OperationName = keyof KernelOperations;

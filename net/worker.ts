@@ -18,6 +18,7 @@ import { probe } from './probe.ts';
 import { responderHandlers } from './responder-operations.ts';
 import { enterForGood, withSocketHere, withSocketIn } from './rtnetlink/namespace.ts';
 import { sandboxHandlers } from './sandbox-operations.ts';
+import { hostShapingHandlers } from './shaping/host-operations.ts';
 import { shapingHandlers } from './shaping/operations.ts';
 import { shimHandlers } from './shim.ts';
 import { hostRouteHandlers } from './shim-routes.ts';
@@ -39,6 +40,7 @@ const handlers: Handlers<KernelOperations> = {
   ...arpProbeHandlers,
   ...neighbourHandlers(waiting),
   ...shapingHandlers(waiting),
+  ...hostShapingHandlers,
   ...ipvlanHandlers,
   ...shimHandlers,
   ...hostRouteHandlers,

@@ -71,20 +71,6 @@ export function qdiscReplace(qdisc: QdiscInfo, options: Buffer, operation: strin
   return { type: uapi.RTM_NEWQDISC, flags: uapi.NLM_F_CREATE | uapi.NLM_F_REPLACE, payload, operation };
 }
 
-/**
- * The same under a handle that the kernel chooses, whatever stood there: these three flags together mean that (net/sched/
- * sch_api.c tc_modify_qdisc). Not for a root qdisc that another one of ours must be told from.
- */
-export function qdiscRenew(
-  { linkIndex, parent, kind }: Omit<QdiscInfo, 'handle'>,
-  options: Buffer,
-  operation: string,
-): NetlinkRequest {
-  const payload = Buffer.concat([qdiscPayload({ linkIndex, handle: 0, parent, kind }), options]);
-  const flags = uapi.NLM_F_CREATE | uapi.NLM_F_REPLACE | uapi.NLM_F_EXCL;
-  return { type: uapi.RTM_NEWQDISC, flags, payload, operation };
-}
-
 /** RTM_DELQDISC; ENOENT or EINVAL if there is none of that handle. */
 export function qdiscDelete(
   { linkIndex, handle, parent }: Omit<QdiscInfo, 'kind'>,

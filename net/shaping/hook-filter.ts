@@ -30,13 +30,15 @@ export interface HookFilter {
   readonly parent: number;
   /** Absent: no filter of ours. */
   readonly action?: HookAction;
+  /** Default HOOK_PREFERENCE. */
+  readonly preference?: number;
   /** By which a redirect filter of ours is known. */
   readonly ifbIndex?: number;
 }
 
 export function hookStep(wanted: HookFilter, standing: readonly FilterLook[]): Step {
-  const { action } = wanted;
-  const here = standing.filter((one) => one.priority === HOOK_PREFERENCE && !isPriorityFilter(one));
+  const { action, preference = HOOK_PREFERENCE } = wanted;
+  const here = standing.filter((one) => one.priority === preference && !isPriorityFilter(one));
   const items = here.filter(isItem);
   if (action === undefined) {
     const ours = items.filter((one) => isOurs(one, wanted.ifbIndex));
@@ -80,19 +82,26 @@ function isSame({ u32 }: FilterLook, action: HookAction): boolean {
   return u32.police !== undefined && isPoliceOf(u32.police, action.shape);
 }
 
-function filter({ linkIndex, parent }: HookFilter, action: HookAction, handle: number): NetlinkRequest {
-  const place = { linkIndex, parent, priority: HOOK_PREFERENCE, protocol: ETH_P_ALL, handle };
+function filter(
+  { linkIndex, parent, preference = HOOK_PREFERENCE }: HookFilter,
+  action: HookAction,
+  handle: number,
+): NetlinkRequest {
+  const place = { linkIndex, parent, priority: preference, protocol: ETH_P_ALL, handle };
   const options =
     action.kind === 'redirect' ? redirectOptions(action.toLinkIndex) : policeOptions(action.shape);
   return tc.filterReplace(place, 'u32', options, `make the ${action.kind} filter of link ${linkIndex}`);
 }
 
 /** Without a handle: everything of that kind at that preference. */
-function removals({ linkIndex, parent }: HookFilter, filters: readonly FilterLook[]): NetlinkRequest[] {
+function removals(
+  { linkIndex, parent, preference = HOOK_PREFERENCE }: HookFilter,
+  filters: readonly FilterLook[],
+): NetlinkRequest[] {
   const kinds = new Map(filters.map((one) => [`${one.kind} ${one.protocol}`, one]));
   return [...kinds.values()].map(({ kind, protocol }) =>
     tc.filterDelete(
-      { linkIndex, parent, priority: HOOK_PREFERENCE, protocol, handle: 0 },
+      { linkIndex, parent, priority: preference, protocol, handle: 0 },
       kind,
       `remove a filter of link ${linkIndex}`,
     ),

@@ -13,10 +13,10 @@ import {
 } from '../rtnetlink/htb.ts';
 import type { NetlinkRequest } from '../rtnetlink/socket.ts';
 import { isTokenBucketOf, readTokenBucket, tokenBucketOptions } from '../rtnetlink/token-bucket.ts';
-import { qdiscDelete, qdiscRenew, qdiscReplace } from '../rtnetlink/traffic-control.ts';
+import { qdiscDelete, qdiscReplace } from '../rtnetlink/traffic-control.ts';
 import { TC_H_ROOT } from '../rtnetlink/uapi.ts';
 import type { Shape } from '../shaping-port.ts';
-import { isOurHandle, nextHandle } from './handles.ts';
+import { isOurHandle, leafHandle, majorsOf, nextHandle } from './handles.ts';
 import type { QdiscsLook } from './link-look.ts';
 
 /** What is to be written, and what was wrong, for people. */
@@ -48,7 +48,7 @@ export function rootStep(wanted: RootShaper, standing: QdiscsLook): Step {
   if (shape === undefined) return removal(linkIndex, standing);
   const fault = faultOf(wanted, shape, standing);
   if (fault === undefined) return NOTHING;
-  return { requests: replacement(wanted, shape, nextHandle(standing.all)), mended: fault };
+  return { requests: replacement(wanted, shape, standing), mended: fault };
 }
 
 function removal(linkIndex: number, { root }: QdiscsLook): Step {
@@ -95,19 +95,17 @@ function isSameHtb(linkIndex: number, shape: Shape, { root, classes, all }: Qdis
 }
 
 /** One system call: the moment in which htb has no class yet is not to be felt. */
-function replacement({ linkIndex, how }: RootShaper, shape: Shape, handle: number): NetlinkRequest[] {
+function replacement({ linkIndex, how }: RootShaper, shape: Shape, { all }: QdiscsLook): NetlinkRequest[] {
+  const handle = nextHandle(all);
   const operation = `shape link ${linkIndex} with ${how}`;
   const qdisc = { linkIndex, handle, parent: TC_H_ROOT, kind: how };
   if (how === 'tbf') return [qdiscReplace(qdisc, tokenBucketOptions(shape), operation)];
   const htbClass = classOf(linkIndex, handle, shape);
+  const leaf = { linkIndex, handle: leafHandle(majorsOf(all)), parent: htbClass.classId, kind: 'bfifo' };
   return [
     qdiscReplace(qdisc, htbOptions(1), operation),
     htbClassSet(htbClass, operation),
-    qdiscRenew(
-      { linkIndex, parent: htbClass.classId, kind: 'bfifo' },
-      bfifoOptions(queueOf(shape)),
-      operation,
-    ),
+    qdiscReplace(leaf, bfifoOptions(queueOf(shape)), operation),
   ];
 }
 
