@@ -1,7 +1,8 @@
 /**
  * A cluster moves from Shrike to Lanius while its containers run. Shrike itself is not here (its packages are for engine 1.11 and
- * etcd 2.3): its tree is made in the layout that its sources write, and its containers run on the engine's own macvlan,
- * each with the address that the tree says and a MAC that does not follow from it.
+ * etcd 2.3): its tree is made in the layout that its sources write, and its network by the command that they run, but for its
+ * address management: `br0` with the host's uplink, its containers on the engine's own bridge driver.
+ * Source: TalkingData/Shrike 2373322, oam-docker-ipam/bridge/operation.go.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -43,23 +44,23 @@ describe('e2e/import-shrike, on two engines', function () {
       etcd: true,
     });
     await everywhere(lab, async (machine, i) => {
+      const own = `${machine.address}/16`;
+      await machine.sh(
+        `ip link add br0 type bridge && ip link set br0 up && ip addr del ${own} dev eth0 && ` +
+          `ip link set eth0 master br0 && ip addr add ${own} dev br0`,
+      );
       await machine.startLanius(labConfig(lab));
       await machine.startEngine();
-      const old = [
-        '-d',
-        'macvlan',
-        '-o',
-        'parent=eth0',
-        '--subnet',
-        '10.77.0.0/16',
-        '--gateway',
-        '10.77.0.2',
-      ];
-      await machine.docker('network', 'create', ...old, 'mynet');
+      const bridge = ['bridge.name=br0', 'bridge.enable_ip_masquerade=false', 'driver.mtu=1500'];
+      await machine.docker(
+        ...['network', 'create', ...bridge.flatMap((option) => ['-o', `com.docker.network.${option}`])],
+        ...['--subnet', '10.77.0.0/16', '--gateway', machine.address],
+        ...['--aux-address', 'DefaultGatewayIPv4=10.77.0.2', 'mynet'],
+      );
       for (const [index, ip] of (HERE[i] ?? []).entries())
         await machine.docker(
           ...['run', '-d', '--name', `old${index}`, '--network', 'mynet', '--ip', ip],
-          ...['--mac-address', `02:42:aa:00:0${i}:0${index}`, IMAGE, 'sleep', '100000'],
+          ...[IMAGE, 'sleep', '100000'],
         );
     });
   });
@@ -120,7 +121,8 @@ describe('e2e/import-shrike, on two engines', function () {
 
   it('gives out the five, and never the address of a container that runs; old and new reach each other', async () => {
     const [one, two] = machines();
-    await everywhere(lab, (machine) => createNetwork(machine));
+    const onBridge = ['-o', 'mode=bridge', '-o', 'bridge=br0'];
+    await everywhere(lab, (machine) => createNetwork(machine, { options: onBridge }));
     const started = await Promise.all(
       [0, 1, 2, 3, 4, 5, 6].map((i) => startOn(i % 2 === 0 ? one : two, `new${i}`)),
     );
@@ -134,7 +136,7 @@ describe('e2e/import-shrike, on two engines', function () {
     );
     expect(given.toSorted()).to.deep.equal(UNUSED.toSorted());
     const inside = started[0]?.status === 0 ? 'new0' : 'new2';
-    for (const ip of HERE[1] ?? [])
+    for (const ip of [...HERE.flat(), one.address, two.address])
       expect(await one.docker('exec', inside, 'ping', '-c', '1', '-W', '5', ip)).to.contain(
         ' 0% packet loss',
       );
