@@ -16,6 +16,7 @@ import {
 } from '../../plugin/wire/admin.ts';
 import { distFolder } from '../support/checkout.ts';
 import { macOfIp } from '../support/flat.ts';
+import { readAttributes, readResources } from '../support/mesos-grammar.ts';
 import { type Place, startPing } from '../support/ping.ts';
 import { until } from '../support/poll.ts';
 import { labFile, need } from '../support/require.ts';
@@ -37,7 +38,7 @@ const INSTALL = `
   mount --bind "${distFolder}" /usr/lib/lanius/dist
   cp "$LANIUS_CHECKOUT/package.json" "$LANIUS_CHECKOUT/README.md" /usr/lib/lanius/
   ln -s /usr/lib/lanius/bin/lanius /usr/bin/lanius
-  cp "$LANIUS_CHECKOUT"/systemd/lanius.* /etc/systemd/system/
+  cp "$LANIUS_CHECKOUT"/systemd/lanius* /etc/systemd/system/
   ip netns add out
   ip link add eth0 type veth peer name eth0 netns out
   ip link set eth0 up
@@ -54,7 +55,8 @@ describe('uml/systemd', () => {
   });
 
   it('has units that systemd-analyze finds nothing about', async () => {
-    const units = ['/etc/systemd/system/lanius.service', '/etc/systemd/system/lanius.socket'];
+    const names = ['lanius.service', 'lanius.socket', 'lanius-mesos.service', 'lanius-mesos.timer'];
+    const units = names.map((name) => `/etc/systemd/system/${name}`);
     const { status, stdout, stderr } = await run(['systemd-analyze', 'verify', ...units]);
     expect(`${status} ${stdout}${stderr}`).to.equal('0 ');
   });
@@ -95,6 +97,24 @@ describe('uml/systemd', () => {
     expect(checks.filter(({ status }) => status === 'fail')).to.deep.equal([]);
     const kernel = checks.find(({ check }) => check === 'kernel');
     expect(kernel?.finding).to.match(/makes macvlan links and VLAN sub-interfaces/);
+  });
+
+  it('writes what a Mesos agent reads, within the bounds of a unit of its own', async () => {
+    await sh('systemctl start lanius-mesos.service');
+    const read = (name: string) => sh(`cat /run/lanius-mesos/${name}`);
+    expect(JSON.parse(await read('resources'))).to.deep.equal([
+      { name: 'ips', type: 'SCALAR', scalar: { value: 65_533 } },
+    ]);
+    expect(readResources(await read('free'))).to.deep.equal([
+      { name: 'ips', role: '*', value: { scalar: 65_531 } },
+    ]);
+    expect(readAttributes(await read('attributes'))).to.deep.equal([
+      { name: 'lanius_10.5.0.0-16', value: { text: 'yes' } },
+    ]);
+    expect(readAttributes(await read('state'))).to.deep.equal([
+      { name: 'lanius_10.5.0.0-16', value: { text: 'free' } },
+    ]);
+    await sh('systemctl start lanius-mesos.timer && systemctl stop lanius-mesos.timer');
   });
 
   it('makes the settings of a shim with all of the sandboxing', async () => {
