@@ -199,12 +199,14 @@ export class StoreImport {
 
   #compareLeases(path: string, standing: LeaseValue, value: LeaseValue): Fate {
     const who = holder(standing);
-    const same =
-      standing.host === value.host &&
-      isInUse(standing) === isInUse(value) &&
-      (standing.endpointId === undefined ||
-        value.endpointId === undefined ||
-        standing.endpointId === value.endpointId);
+    // A reserved address is in no host's hands: which one asked first is of no interest.
+    const same = isInUse(standing)
+      ? isInUse(value) &&
+        standing.host === value.host &&
+        (standing.endpointId === undefined ||
+          value.endpointId === undefined ||
+          standing.endpointId === value.endpointId)
+      : !isInUse(value);
     if (!same) return { conflict: `${path}: ${who} has it there, not ${holder(value)}` };
     if (value.name === standing.name && value.role === standing.role) return 'skipped';
     return { conflict: `${path}: ${who} has it there, too, but not for the name "${value.name ?? ''}"` };

@@ -210,8 +210,9 @@ describe('ipam/store-export and store-import', function () {
     await (await laniusOf(a1))('store', 'export', file);
 
     const [b1, b2] = [await hostStart(fresh, 'a1'), await hostStart(fresh, 'a2')];
-    await attach(b1);
+    // Another host than before is the first to need the gateway.
     await attach(b2);
+    await attach(b1);
     await b1.leases.restore(subnet, living, soon());
     await b2.leases.restore(subnet, disputed, soon());
     const standing = (await b2.kv.range({ key: layout.lease(subnet, disputed) })).kvs;

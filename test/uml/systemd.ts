@@ -103,7 +103,7 @@ describe('uml/systemd', () => {
     await sh('systemctl start lanius-mesos.service');
     const read = (name: string) => sh(`cat /run/lanius-mesos/${name}`);
     expect(JSON.parse(await read('resources'))).to.deep.equal([
-      { name: 'ips', type: 'SCALAR', scalar: { value: 65_533 } },
+      { name: 'ips', type: 'SCALAR', scalar: { value: 65_534 } },
     ]);
     expect(readResources(await read('free'))).to.deep.equal([
       { name: 'ips', role: '*', value: { scalar: 65_531 } },
