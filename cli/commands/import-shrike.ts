@@ -13,6 +13,7 @@ import {
 } from '../../plugin/wire/admin-import.ts';
 import { linesOf } from '../admin-stream.ts';
 import { type Command, listOption, stringOption } from '../command.ts';
+import { progressOf } from '../progress.ts';
 
 export const importShrike: Command = {
   words: ['import', 'shrike'],
@@ -52,13 +53,16 @@ export const importShrike: Command = {
       dryRun: input.options['dry-run'] === true,
     };
     const decisions: ShrikeDecision[] = [];
+    const progress = progressOf('decisions');
     let result: ShrikeResultLine['result'] | undefined;
     const body = bytesOf(file, JSON.stringify(request));
     for await (const line of linesOf(client, { method: 'POST', path: IMPORT_PATHS.shrike, body })) {
       const told = JSON.parse(line) as Partial<DecisionLine & ShrikeResultLine>;
       if (told.decision !== undefined) decisions.push(told.decision);
+      if (decisions.length % 100 === 0) progress.tell(`{"progress":{"keys":${decisions.length}}}`);
       if (told.result !== undefined) result = told.result;
     }
+    progress.end();
     if (result === undefined) throw new Error('the daemon ended without a result: import the file again');
     output.table(
       { ...result, decisions },

@@ -106,7 +106,7 @@ export function planNetwork(
     ...gatewayLines(tree, judged, subnet, decide),
     ...hostLines(tree, judged, subnet, decide),
     ...network.assigned.map((one) => address.assigned(one)),
-    ...strangersOf(network, tree, evidence).flatMap((one) => address.stranger(one, network)),
+    ...strangersOf(network, tree, evidence).map((one) => address.stranger(one, network)),
     ...freeLines(network, evidence, decide),
   ];
   return { ...(isNew ? { pool: made } : {}), decisions };
@@ -138,8 +138,8 @@ class AddressJudge {
     const { doubt, hosts } = this.#evidence;
     const users = this.#evidence.usersOf(address);
     const there = this.#leases.get(text);
-    if (users.length > 0) return this.#reserve(address, userText(users), users[0]);
-    if (doubt !== undefined) return this.#reserve(address, `assigned in Shrike, and ${doubt}`, undefined);
+    if (users.length > 0) return this.#reserve(address, userText(users), users);
+    if (doubt !== undefined) return this.#reserve(address, `assigned in Shrike, and ${doubt}`, []);
     if (there?.role === 'operator' && there.state === 'reserved') {
       const end = `lanius ip unreserve ${text} ends that`;
       return this.#decide(text, 'stands', `no container has it, but ${holderText(there)}: ${end}`);
@@ -148,26 +148,26 @@ class AddressJudge {
   }
 
   /** An address that a container of Shrike's hosts has, and Shrike has not given to anybody. */
-  stranger(address: IpAddress, network: ShrikeNetwork): ShrikeDecision[] {
-    const there = this.#leases.get(formatIp(address));
-    // The host has moved, and this is a container of ours.
-    if (there !== undefined && there !== null && there.state !== 'reserved') return [];
+  stranger(address: IpAddress, network: ShrikeNetwork): ShrikeDecision {
     const users = this.#evidence.usersOf(address);
     const isFree = network.free.some(({ value }) => value === address.value);
     const what = isFree ? 'free in Shrike all the same' : 'unknown to Shrike';
-    return [this.#reserve(address, `${userText(users)}, ${what}`, users[0])];
+    return this.#reserve(address, `${userText(users)}, ${what}`, users);
   }
 
-  #reserve(address: IpAddress, why: string, user: OldUser | undefined): ShrikeDecision {
+  #reserve(address: IpAddress, why: string, users: readonly OldUser[]): ShrikeDecision {
     const text = formatIp(address);
     const there = this.#leases.get(text);
     const conflict = (reason: string) => this.#decide(text, 'conflict', `${why}; ${reason}`);
     if (there === null) return conflict('its lease in etcd is damaged: see lanius store check');
     // Also where a container of ours has it by now: it was asked for by its reservation, with --ip.
     if (there?.role === 'operator') return this.#decide(text, 'stands', `${why}; ${holderText(there)}`);
-    if (there !== undefined && there.state !== 'reserved' && there.state !== 'warm')
+    if (there !== undefined && there.state !== 'reserved' && there.state !== 'warm') {
+      const moved = users.length === 1 && users[0]?.container === there.containerName;
+      if (moved) return this.#decide(text, 'stands', `${holderText(there)}: it has moved already`);
       return conflict(`${holderText(there)}, too: one of the two has to go`);
-    const name = reservationName(address, user);
+    }
+    const name = reservationName(address, users[0]);
     try {
       checkReservable(parseCidr(this.#pool.subnet), address, this.#pool);
       withReservation(address, there, { ...FRESH, name });

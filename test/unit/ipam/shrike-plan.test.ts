@@ -146,6 +146,9 @@ describe('ipam/migrate/shrike-plan', () => {
     const { decisions } = plan([], { ...NOTHING, pool, leases: taken });
     expect(reasonOf(decisions, '10.77.16.4')).to.contain('new on host l1 has it, too');
     expect(reasonOf(decisions, '10.77.16.5')).to.contain('damaged: see lanius store check');
+    const moved = new Map([['10.77.16.4', lease({ containerName: 'web' })]]);
+    const after = plan(LISTS, { ...NOTHING, pool, leases: moved }).decisions;
+    expect(reasonOf(after, '10.77.16.4')).to.equal('web on host l1 has it: it has moved already');
     const asked = new Map([
       ['10.77.16.4', lease({ role: 'operator', name: 'shrike.h1.10.77.16.4', containerName: 'web' })],
     ]);
