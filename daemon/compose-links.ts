@@ -44,7 +44,7 @@ export interface LinkParts {
   readonly engineEndpoints: () => Promise<ReadonlySet<string>>;
   readonly arp: ArpComposition;
   /** Bandwidth limits; absent: there are none. */
-  readonly throttle?: Pick<ThrottleComposition, 'setting'>;
+  readonly throttle?: Pick<ThrottleComposition, 'setting' | 'places' | 'uplinkPart'>;
   readonly logger: Logger;
 }
 
@@ -85,6 +85,7 @@ export function composeLinks({
       bridgeUplink,
       hostAccess,
       arp.uplinkPart,
+      ...(throttle === undefined ? [] : [throttle.uplinkPart]),
     ],
     networks,
     engineNetworks,
@@ -104,7 +105,7 @@ export function composeLinks({
     {
       // Limits first: what the process sends before the others are in force matters less.
       settings: [
-        ...(throttle === undefined ? [] : [throttle.setting]),
+        ...(throttle === undefined ? [] : [throttle.setting, throttle.places]),
         arp.setting,
         new HostAccessSetting({ hostAccess, shims }),
       ],

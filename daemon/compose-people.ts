@@ -14,7 +14,6 @@ import { ShrikeImport } from '../ipam/migrate/shrike-import.ts';
 import { EtcdInventory } from '../ipam/people/etcd-inventory.ts';
 import { HostFigures } from '../ipam/people/host-figures.ts';
 import { KnownHere } from '../ipam/people/known-here.ts';
-import { LimitOrders } from '../ipam/people/limit-orders.ts';
 import { Reservations } from '../ipam/people/reservations.ts';
 import { PoolAdmin } from '../ipam/pool/pool-admin.ts';
 import type { PoolBook } from '../ipam/pool/pool-book.ts';
@@ -35,6 +34,7 @@ import type { Layout } from '../store/layout.ts';
 import type { RecordStore } from '../store/records.ts';
 import { createAdminApp } from './admin-server.ts';
 import { type ArpComposition, choicesOf } from './compose-arp.ts';
+import { composeLimitPeople } from './compose-limits.ts';
 import type { composeLinks } from './compose-links.ts';
 import { addressesOptions } from './compose-options.ts';
 import type { ThrottleComposition } from './compose-throttle.ts';
@@ -43,7 +43,6 @@ import { Doctor } from './doctor.ts';
 import { checkBridges } from './doctor-bridges.ts';
 import { checkNeighbourLimits } from './doctor-neighbours.ts';
 import { checkSandboxes, sandboxFindings } from './doctor-sandboxes.ts';
-import { LimitPeople } from './limit-people.ts';
 import { networkInfos } from './network-info.ts';
 
 export interface PeopleParts {
@@ -73,6 +72,16 @@ export function composePeople(config: Config, identity: SessionIdentity, parts: 
   const { host, instance } = identity;
   const stateDir = config.state.dir;
   const networkList = () => networkInfos(networks.list(), endpoints.list());
+  const inventory = new EtcdInventory({
+    kv,
+    layout,
+    leases,
+    clock,
+    logger,
+    host,
+    usersOf: (...where) => usersOf(engine, ...where),
+  });
+  const limits = composeLimitPeople(throttle, { host, kv, layout, committer, inventory, leases });
   const doctor = new Doctor(
     {
       pluginSocket: config.docker.pluginSocket,
@@ -91,22 +100,13 @@ export function composePeople(config: Config, identity: SessionIdentity, parts: 
       clock,
       more: {
         arp: arp.doctor,
-        limits: async () => throttle.doctor(),
+        limits: limits.doctor,
         bridges: async () => checkBridges(links.bridgeUplink.filtered),
         sandboxes: async () => checkSandboxes(sandboxFindings(links)),
         'neighbour table': async () => checkNeighbourLimits(await arp.hows(networkList()), neighbourLimits),
       },
     },
   );
-  const inventory = new EtcdInventory({
-    kv,
-    layout,
-    leases,
-    clock,
-    logger,
-    host,
-    usersOf: (...where) => usersOf(engine, ...where),
-  });
   const reservations = new Reservations(identity, { kv, layout, committer, clock });
   const fates = new Fates({ policies: book, ttls: new TtlBuckets({ kv, clock }), clock, logger });
   const forgetting = new HostForgetting({ kv, layout, committer, pools, fates });
@@ -121,17 +121,6 @@ export function composePeople(config: Config, identity: SessionIdentity, parts: 
     { kv, layout, claims: parts.claims, pools: book, leases },
   );
   const checker = new StoreChecker({ kv, layout, clock });
-  const limitOrders = new LimitOrders({ kv, layout, committer });
-  const { setting: states, overrides, usage } = throttle;
-  const limitPeople = new LimitPeople({
-    host,
-    states,
-    overrides,
-    orders: limitOrders,
-    inventory,
-    leases,
-    usage,
-  });
   const admin = createAdminApp({
     version: { version: identity.version, node: process.version, host },
     inventory,
@@ -147,9 +136,9 @@ export function composePeople(config: Config, identity: SessionIdentity, parts: 
     },
     figures: {
       addresses: () => figures.addresses(),
-      bandwidthFigures: () => declaredOf(throttle.figures(), config.throttle.overcommit),
+      bandwidthFigures: () => declaredOf(throttle.figures(), throttle.overcommit),
     },
-    limits: { people: limitPeople, orders: limitOrders },
+    limits: limits.routes,
     shrike: new ShrikeImport({ kv, layout, poolAdmin, reservations, clock }),
     reconciler,
     poolAdmin,

@@ -1,6 +1,5 @@
 /** The part of the composition that is about bandwidth: who wishes which limit, what a parent carries, what is in force. */
 import type { Clock } from '../core/clock.ts';
-import { Unsupported } from '../core/errors.ts';
 import { DIRECTIONS, type Limits } from '../core/limit.ts';
 import type { Logger } from '../core/log.ts';
 import { parseRate } from '../core/rate.ts';
@@ -13,6 +12,7 @@ import type { PoolBook } from '../ipam/pool/pool-book.ts';
 import { addressesOf } from '../ipam/reconcile/holders.ts';
 import type { KernelWorker } from '../net/kernel-worker.ts';
 import { linkSpeedBitsPerSecond } from '../net/link-speed.ts';
+import { KernelHostShaping } from '../net/shaping/kernel-host-shaping.ts';
 import { KernelShaping } from '../net/shaping/kernel-shaping.ts';
 import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
 import type { KvPort } from '../store/kv.ts';
@@ -21,14 +21,14 @@ import type { RecordStore } from '../store/records.ts';
 import { Admission } from '../throttle/admission.ts';
 import { Capacities } from '../throttle/capacities.ts';
 import { EndpointLimits, nicOf } from '../throttle/endpoint-limits.ts';
+import { HostLimits } from '../throttle/host-limits.ts';
 import { KnownContainers } from '../throttle/known-containers.ts';
 import { leaseLimitsOf } from '../throttle/lease-limits.ts';
 import { LimitSetting } from '../throttle/limit-setting.ts';
 import { OverrideBook } from '../throttle/override-book.ts';
-import { Usage } from '../throttle/usage.ts';
 import { Wishes } from '../throttle/wishes.ts';
+import { composeUsage } from './compose-limits.ts';
 import type { Config } from './config-schema.ts';
-import { checkLimits } from './doctor-limits.ts';
 
 export interface ThrottleParts {
   readonly config: Config['throttle'];
@@ -49,6 +49,9 @@ export interface ThrottleParts {
 }
 
 export type ThrottleComposition = ReturnType<typeof composeThrottle>;
+
+/** Where a parent does not say how fast it is, what it enforces is not bounded by more than this. */
+const FASTEST_BITS_PER_SECOND = 100e9;
 
 export function composeThrottle(parts: ThrottleParts) {
   const { config, host, kv, layout, kernel, finder, networks, endpoints, book, clock, logger } = parts;
@@ -81,8 +84,17 @@ export function composeThrottle(parts: ThrottleParts) {
     { kv, layout, committer: parts.committer, figures, clock, logger },
   );
   const shaping = new KernelShaping(kernel);
-  const setting = new LimitSetting({ wishTimeoutMs }, { wishes, shaping, host: { settle: notYet } });
-  const usage = new Usage({}, { shaping, endpoints: () => setting.measured(), clock, logger });
+  const hostShaping = new KernelHostShaping(kernel);
+  const hostLimits = new HostLimits({
+    wishes,
+    shaping: hostShaping,
+    networks,
+    endpoints,
+    speedOf: (parent) => capacities.speedOf(parent) ?? FASTEST_BITS_PER_SECOND,
+    logger,
+  });
+  const setting = new LimitSetting({ wishTimeoutMs }, { wishes, shaping, host: hostLimits });
+  const { places, usage } = composeUsage({ shaping, host: hostShaping, endpoints, clock, logger });
   const limits = new EndpointLimits(
     { wishTimeoutMs },
     {
@@ -92,7 +104,10 @@ export function composeThrottle(parts: ThrottleParts) {
       networks,
       endpoints,
       changed: parts.changed,
-      forget: (endpointId) => setting.left(endpointId),
+      forget: (endpointId, network) => {
+        setting.left(endpointId);
+        hostLimits.left(network);
+      },
     },
   );
   overrides.onChange((names) => {
@@ -112,18 +127,14 @@ export function composeThrottle(parts: ThrottleParts) {
     containers,
     overrides,
     setting,
+    places,
     usage,
     limits,
     admission,
     figures,
     report,
-    doctor: () =>
-      checkLimits({
-        states: setting.states(),
-        overrides: overrides.list(),
-        figures: figures(),
-        overcommit: config.overcommit,
-      }),
+    overcommit: config.overcommit,
+    uplinkPart: { prepare: async (): Promise<void> => {}, settle: () => hostLimits.settleAll() },
     close: async (): Promise<void> => {
       containers.close();
       usage.close();
@@ -152,8 +163,4 @@ function ratesOf(rates: { readonly in?: string; readonly out?: string }): {
       return rate === undefined ? [] : [[direction, rate]];
     }),
   );
-}
-
-async function notYet(): Promise<never> {
-  throw new Unsupported('option enforce: "host" is not offered by this version: leave it out');
 }

@@ -18,7 +18,6 @@ import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
 import { type EndpointWish, type EndpointWishes, refusalOf } from './endpoint-wish.ts';
 import type { DirectionState, LimitState, LimitStates } from './limit-state.ts';
 import { shapeOf } from './token-bucket.ts';
-import type { MeasuredEndpoint } from './usage.ts';
 import type { Wish } from './wish.ts';
 
 /** An endpoint's link in its sandbox, as links/sandbox-setting.ts has it. */
@@ -60,8 +59,6 @@ export class LimitSetting implements LimitStates {
   /** By endpoint. */
   readonly #inForce = new Map<string, InForce>();
   readonly #states = new Map<string, LimitState>();
-  /** Where each endpoint's traffic is counted, limited or not. */
-  readonly #measured = new Map<string, MeasuredEndpoint>();
   readonly #listeners = new Set<(state: LimitState) => void>();
 
   constructor(options: LimitSettingOptions, deps: LimitSettingDependencies) {
@@ -78,9 +75,6 @@ export class LimitSetting implements LimitStates {
     const { wishes } = this.#deps;
     const { endpoint, network } = link;
     const { endpointId } = endpoint;
-    const counted =
-      network.enforce === 'host' ? ({ at: 'parent', parent: network.parent } as const) : placeOf(link);
-    this.#measured.set(endpointId, { endpointId, place: counted });
     let wish = wishes.of(endpoint, network);
     if (!wish.known && !this.#inForce.has(endpointId)) {
       await this.#enforce(link, wish, occasion === 'arrived', mended);
@@ -97,11 +91,6 @@ export class LimitSetting implements LimitStates {
     return [...this.#states.values()];
   }
 
-  /** Endpoints whose links are in their sandboxes. */
-  measured(): readonly MeasuredEndpoint[] {
-    return [...this.#measured.values()];
-  }
-
   onChange(listener: (state: LimitState) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -111,7 +100,6 @@ export class LimitSetting implements LimitStates {
   left(endpointId: string): void {
     this.#inForce.delete(endpointId);
     this.#states.delete(endpointId);
-    this.#measured.delete(endpointId);
   }
 
   /** @param fresh the link is new in its sandbox, and nothing stands on it */

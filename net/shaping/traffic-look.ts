@@ -31,8 +31,8 @@ export function trafficOf(
 ): LinkTraffic {
   const ifb = links.find(({ name }) => name === ifbName);
   return {
-    sent: passed(qdiscs, link.linkIndex) ?? { ...link.sent, drops: 0 },
-    received: (ifb && passed(qdiscs, ifb.linkIndex)) ?? { ...link.received, drops: 0 },
+    sent: passed(qdiscs, link.linkIndex) ?? { ...link.sent, drops: 0, counter: 'link' },
+    received: (ifb && passed(qdiscs, ifb.linkIndex)) ?? { ...link.received, drops: 0, counter: 'link' },
   };
 }
 
@@ -40,5 +40,5 @@ function passed(qdiscs: readonly QdiscLook[], linkIndex: number): PassedTraffic 
   const root = rootOf(qdiscs, linkIndex);
   if (root === undefined || !isOurHandle(root.handle)) return undefined;
   const { bytes, packets, drops } = root.statistics;
-  return { bytes, packets, drops };
+  return { bytes, packets, drops, counter: 'shaper' };
 }
