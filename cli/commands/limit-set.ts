@@ -62,9 +62,10 @@ export const limitSet: Command = {
     const change = await client.post<LimitChange>(LIMIT_PATHS.set, request);
     const waits = input.options['wait'] === true;
     const { done, leases } = await settled(client, change, waits ? LONG_WAIT_MS : USUAL_WAIT_MS);
-    const inForce = done && leases.every(({ limits }) => isInForce(change, limits));
+    const inForce = leases.length > 0 && done && leases.every(({ limits }) => isInForce(change, limits));
     output.value({ ...change, leases, inForce }, () => textOf({ ...change, leases }, done));
-    return waits && !inForce ? 1 : 0;
+    // Where no container has the name there is nothing to wait for.
+    return waits && leases.length > 0 && !inForce ? 1 : 0;
   },
 };
 
