@@ -3,7 +3,7 @@ import { need } from '../support/require.ts';
 import { runInUml, runMochaInUml, succeeded, type UmlResult } from '../support/uml.ts';
 
 describe('uml', function () {
-  this.timeout(450_000);
+  this.timeout(650_000);
   let vlan: Promise<UmlResult>;
   let systemd: Promise<UmlResult>;
   let ipvlan: Promise<UmlResult>;
@@ -12,7 +12,7 @@ describe('uml', function () {
   before(function () {
     need(this, 'root', 'lab', 'uml');
     // a guest has one CPU: both at once take as long as one
-    vlan = runMochaInUml('test/uml/vlan.js', { timeoutMs: 420_000 });
+    vlan = runMochaInUml('test/uml/vlan.js', { timeoutMs: 600_000 });
     systemd = runMochaInUml('test/uml/systemd.js', { mode: 'systemd', timeoutMs: 280_000 });
     ipvlan = runMochaInUml('test/uml/ipvlan.js', { timeoutMs: 280_000 });
     responder = runMochaInUml('test/netns/responder-life.test.js', { timeoutMs: 400_000 });

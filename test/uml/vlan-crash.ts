@@ -9,6 +9,7 @@ import { until } from '../support/poll.ts';
 import { runOk } from '../support/run.ts';
 import {
   create,
+  expectLimits,
   expectTalk,
   MARK,
   mustCreate,
@@ -93,6 +94,7 @@ export function crashTests(lab: () => Lab): void {
       });
     }
     for (const { name } of NETWORKS) await expectTalk(lab(), name);
+    await expectLimits(lab());
     expect(await subInterface(h1(), 'eth0.6')).to.include({ alias: MARK });
     expect(await subInterface(h2(), 'eth0.6')).to.include({ alias: '' });
   });

@@ -1,10 +1,13 @@
 /** Two machines on a trunk with the VLANs 5 and 6, and what the tests of VLAN sub-interfaces ask of them. */
+import { isDeepStrictEqual } from 'node:util';
 import { expect } from 'chai';
 import { macOfIp, type RunningContainer, running } from '../support/flat.ts';
 import type { Lab, LabOptions } from '../support/lab.ts';
 import type { Machine } from '../support/machine.ts';
 import { until } from '../support/poll.ts';
 import type { RunResult } from '../support/run.ts';
+import { sandboxOf } from '../support/sandboxes.ts';
+import { ratesIn } from '../support/shapers.ts';
 
 export const TRUNK = {
   machines: [
@@ -124,6 +127,26 @@ export async function expectTalk(lab: Lab, network: string): Promise<void> {
     const script = `ping -c2 -i 0.2 -W2 ${ip} >/dev/null && nc -w 5 ${ip} 9000 </dev/null`;
     const said = await from.docker('exec', `${from.name}-${network}`, 'sh', '-c', script);
     expect(said).to.equal(`hello from ${to.name}-${network}`);
+  }
+}
+
+/** What every container of the story asks for. */
+export const LIMITED = ['-e', 'net_in=40mbit', '-e', 'net_out=30mbit'];
+
+/** All containers have the limits that they ask for, both ways. */
+export async function expectLimits(lab: Lab): Promise<void> {
+  for (const machine of lab.machines) {
+    for (const { name } of NETWORKS) {
+      const sandbox = await sandboxOf(machine, `${machine.name}-${name}`);
+      let rates: object = {};
+      const look = async (): Promise<boolean> => {
+        rates = await ratesIn(sandbox);
+        return isDeepStrictEqual(rates, { out: 30e6, in: 40e6 });
+      };
+      await until(`${sandbox.name} has its limits`, look, { timeoutMs: 30_000 }).catch((error: Error) =>
+        expect.fail(`${error.message}: ${JSON.stringify(rates)}`),
+      );
+    }
   }
 }
 

@@ -17,7 +17,9 @@ import {
   containerOn,
   containersOf,
   create,
+  expectLimits,
   expectTalk,
+  LIMITED,
   MARK,
   mustCreate,
   NETWORKS,
@@ -137,7 +139,7 @@ describe('uml/vlan', () => {
 
   it('starts containers on both machines, each with the MAC of its address', async () => {
     await each(async (machine) => {
-      for (const { name } of NETWORKS) await serve(machine, name, '--restart', 'always');
+      for (const { name } of NETWORKS) await serve(machine, name, '--restart', 'always', ...LIMITED);
     });
     const all = await containersOf(lab);
     expect(all).to.have.length(4);
@@ -147,6 +149,8 @@ describe('uml/vlan', () => {
       expect(ip).to.match(name.endsWith('five') ? /^10\.5\./ : /^10\.6\./);
     }
   });
+
+  it('holds the limits of containers on VLANs', () => expectLimits(lab));
 
   for (const { name } of NETWORKS) {
     it(`connects the machines within the VLAN ${name} by ping and TCP, both ways`, () =>
