@@ -18,6 +18,7 @@ import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
 import type { KvPort } from '../store/kv.ts';
 import type { Layout } from '../store/layout.ts';
 import type { RecordStore } from '../store/records.ts';
+import type { LeaseLimits } from '../store/schema.ts';
 import { Admission } from '../throttle/admission.ts';
 import { Capacities } from '../throttle/capacities.ts';
 import { EndpointLimits, nicOf } from '../throttle/endpoint-limits.ts';
@@ -135,6 +136,11 @@ export function composeThrottle(parts: ThrottleParts) {
     report,
     overcommit: config.overcommit,
     uplinkPart: { prepare: async (): Promise<void> => {}, settle: () => hostLimits.settleAll() },
+    /** As its lease says them; undefined for endpoints of which nothing is known yet. */
+    leaseLimitsOf: (endpointId: string): LeaseLimits | undefined => {
+      const state = setting.states().find((one) => one.endpointId === endpointId);
+      return state === undefined ? undefined : leaseLimitsOf(state);
+    },
     close: async (): Promise<void> => {
       containers.close();
       usage.close();

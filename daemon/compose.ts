@@ -97,6 +97,7 @@ export function compose(
     releases,
     policies: book,
     hasEndpoint: (subnet, address) => someHasAddress(endpoints.list(), subnet, address),
+    limitsOf: (endpointId) => throttle.leaseLimitsOf(endpointId),
     clock,
     random: Math.random,
     logger,
