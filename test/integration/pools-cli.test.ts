@@ -116,7 +116,7 @@ describe('lanius pool on a real etcd', function () {
     ],
     [
       'pool add a --subnet 10.41.0.0/16 --default net_in=1mbps',
-      '1 lanius: rate "1mbps" may mean bits or bytes',
+      '1 lanius: default net_in: rate "1mbps" may mean bits or bytes',
     ],
     ['pool set nobody --quota 3', '1 lanius: there is no pool "nobody": see lanius pool ls\n'],
     ['pool set a --no-range=x', '2 lanius: --no-range takes no value; see lanius pool set --help\n'],
