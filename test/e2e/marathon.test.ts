@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { createNetwork, exact, flatLab } from '../support/flat.ts';
+import { createNetwork, exact, flatLab, labConfig } from '../support/flat.ts';
 import type { Lab } from '../support/lab.ts';
 import type { Machine } from '../support/machine.ts';
 import { containerName, dockerRun, type MesosVersion, readApp } from '../support/mesos-docker-run.ts';
@@ -179,6 +179,21 @@ describe("e2e/marathon, by the docker executor's command lines on three engines"
     await ended;
   });
 
+  it('says `bandwidth_exhausted` where the limits of the app are more than the host carries', async () => {
+    const capacity = { eth0: { in: '40mbit', out: '40mbit' } };
+    await everywhere(lab, async (machine) => {
+      await machine.stopLanius();
+      await machine.startLanius(
+        labConfig(lab, { throttle: { admission: true, capacity, wishTimeoutMs: 5000 } }),
+      );
+      expect(await refused(machine, 'limits')).to.equal('bandwidth_exhausted');
+      await runs(machine, 'plain');
+      await machine.stopLanius();
+      await machine.startLanius(labConfig(lab));
+      await exact(machine);
+    });
+  });
+
   it('is refused by docker itself where Mesos up to 1.11 gives it a network and a parameter `net`', async () => {
     await everywhere(lab, async (machine) => {
       const { status, stderr } = await launch(machine, 'net-parameter', '1.11.0').ended;
@@ -191,10 +206,12 @@ describe("e2e/marathon, by the docker executor's command lines on three engines"
   it('prints resources and attributes that the agent can read, and keeps them in files', async () => {
     const [machine] = threeOf(lab);
     const resources = String(await machine.lanius('mesos', 'resources')).trimEnd();
-    expect(readResources(resources)).to.deep.equal([{ name: 'ips', role: '*', value: { scalar: 7 } }]);
+    const found = readResources(resources);
+    expect(found.map(({ name }) => name)).to.deep.equal(['net_in', 'net_out', 'ips']);
+    expect(found.at(-1)).to.deep.equal({ name: 'ips', role: '*', value: { scalar: 7 } });
     await machine.lanius('mesos', 'resources', '--total', '--file', '/etc/lanius/resources');
     await machine.lanius('mesos', 'resources', '--total', '--attributes', '--file', '/etc/lanius/attributes');
-    expect(readResources(await machine.sh('cat /etc/lanius/resources'))).to.have.length(1);
+    expect(readResources(await machine.sh('cat /etc/lanius/resources'))).to.have.length(3);
     expect(readAttributes(await machine.sh('cat /etc/lanius/attributes'))).to.deep.equal([
       { name: 'lanius_flat', value: { text: 'yes' } },
       { name: 'lanius_vlan100', value: { text: 'yes' } },
