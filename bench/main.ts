@@ -17,6 +17,7 @@ import { exitStatus, jsonLine, type Report, reportOf, sentenceOf } from './repor
 import { record, writeBenchmarksDoc } from './results-folder.ts';
 import { runBenchmark } from './run.ts';
 import { scaleBenchmark } from './scale.ts';
+import { throttleBenchmark } from './throttle.ts';
 import { throughputBenchmark } from './throughput.ts';
 
 const benchmarks: readonly Benchmark[] = [
@@ -28,6 +29,7 @@ const benchmarks: readonly Benchmark[] = [
   neighBenchmark,
   arpBenchmark,
   throughputBenchmark,
+  throttleBenchmark,
 ];
 
 const HELP = `npm run bench -- NAME [--quick] [--record] [--help]

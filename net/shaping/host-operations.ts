@@ -101,7 +101,7 @@ function settle(
   const clears = !hooks.egress.some(isPriorityFilter);
   const first = hooks.standing ? [] : [clsactAdd(link)];
   // What is received is shaped before it is handed to the shaper.
-  write(socket, link, first, [...into.requests, ...out.requests, ...hook.requests], clears);
+  write(socket, link, first, [...into.requests, ...ifb.raising, ...out.requests, ...hook.requests], clears);
   return [
     ...(ifb.mended === undefined ? [] : [`in: ${ifb.mended}`]),
     ...into.mended.map((what) => `in: ${what}`),

@@ -10,6 +10,7 @@
  */
 import { Conflict, KernelError, Unsupported } from '../../core/errors.ts';
 import type { Direction } from '../../core/limit.ts';
+import type { LinkInfo } from '../port.ts';
 import type { NetlinkRequest, RtnetlinkSocket } from '../rtnetlink/socket.ts';
 import { qdiscAdd } from '../rtnetlink/traffic-control.ts';
 import { TC_H_CLSACT, TC_H_CLSACT_EGRESS, TC_H_CLSACT_HANDLE } from '../rtnetlink/uapi.ts';
@@ -18,7 +19,7 @@ import { type ShapingFeatures, type Way, wayOfReceiving, wayOfSending } from './
 import { isOurHandle } from './handles.ts';
 import { hookStep } from './hook-filter.ts';
 import { ingressParent, type LinkLook, lookAtLink, type QdiscsLook } from './link-look.ts';
-import { type IfbSpec, ownIfb, readyIfb } from './own-ifb.ts';
+import { type IfbSpec, ownIfb, type ReadyIfb, readyIfb } from './own-ifb.ts';
 import { isPriorityFilter, priorityFilterDelete, withPriorityProgram } from './priority-filter.ts';
 import { rootStep, type Step } from './root-shaper.ts';
 import type { StuckWatch } from './stuck-watch.ts';
@@ -43,6 +44,8 @@ export interface ShapingTools {
 export interface LinkShapingOutcome extends ShapeOutcome {
   /** Nothing is handed to the ifb any more; deleting it takes tens of milliseconds. */
   readonly ifbUnused: boolean;
+  /** As they were found, of the whole namespace. */
+  readonly links: readonly LinkInfo[];
 }
 
 /** Of a policer it is large: nothing waits there, and TCP needs room. */
@@ -102,7 +105,7 @@ function settle(
   const sending = stepsOfSending(shaping, ways.sending?.how, look, tools);
   const byIfb = ways.receiving !== undefined && ways.receiving.how !== 'police';
   const ifb = byIfb ? readyIfb(socket, shaping.ifb, look.ifb) : undefined;
-  const receiving = stepsOfReceiving(shaping, ways.receiving?.how, look, tools, ifb?.linkIndex);
+  const receiving = stepsOfReceiving(shaping, ways.receiving?.how, look, tools, ifb);
   const clears = ways.sending?.how === 'htb' && tools.features.bpf === true;
   write(socket, look, [...sending, ...receiving], clears);
   const [sent, received] = [shaping.sending, opposite(shaping.sending)];
@@ -115,6 +118,7 @@ function settle(
     ...(ways.receiving?.how === undefined ? {} : { [received]: ways.receiving.how }),
     ...(fallback.length === 0 ? {} : { fallback: fallback.join('; ') }),
     mended: [...told(sent, sending), ...told(received, ifb === undefined ? receiving : [ifb, ...receiving])],
+    links: look.links,
     ifbUnused: !byIfb && ownIfb(look.ifb, shaping.ifb) !== undefined,
   };
 }
@@ -146,15 +150,16 @@ function stepsOfReceiving(
   how: Way['how'],
   look: LinkLook,
   tools: ShapingTools,
-  ifbIndex: number | undefined,
+  ready: ReadyIfb | undefined,
 ): Step[] {
   const hook = { linkIndex, parent: ingressParent(look.hook) };
-  if (receives === undefined || ifbIndex === undefined) {
+  if (receives === undefined || ready === undefined) {
     const own = ownIfb(look.ifb, ifb);
     const known = own === undefined ? {} : { ifbIndex: own.linkIndex };
     const policed = receives === undefined ? {} : { action: police(receives) };
     return [hookStep({ ...hook, ...known, ...policed }, look.ingress)];
   }
+  const { linkIndex: ifbIndex, raising } = ready;
   // Of an ifb that was made just now the look knows nothing.
   const standing = look.ifb?.linkIndex === ifbIndex ? look.ifbQdiscs : { all: [], classes: [] };
   const root = rootStep(
@@ -166,7 +171,8 @@ function stepsOfReceiving(
     },
     standing,
   );
-  return [root, hookStep({ ...hook, action: { kind: 'redirect', toLinkIndex: ifbIndex } }, look.ingress)];
+  const redirect = hookStep({ ...hook, action: { kind: 'redirect', toLinkIndex: ifbIndex } }, look.ingress);
+  return [root, { requests: raising }, redirect];
 }
 
 /**

@@ -9,6 +9,7 @@ import {
 } from '../../core/ids.ts';
 import { linkGet, linkList } from '../macvlan.ts';
 import type { Handlers, Operation } from '../operation.ts';
+import type { LinkInfo } from '../port.ts';
 import { withSocketHere, withSocketIn } from '../rtnetlink/namespace.ts';
 import type { RtnetlinkSocket } from '../rtnetlink/socket.ts';
 import type { EndpointTraffic, ShapeOutcome, ShapePlace, ShapePlan } from '../shaping-port.ts';
@@ -65,7 +66,8 @@ export function shapingHandlers(waiting: WaitingRequests): Handlers<ShapingOpera
       return (
         withSocketIn(place.namespacePath, (socket) => {
           const shaping = shapingInSandbox(place, plan);
-          return answer(apply(socket, shaping), [shaping.ifb], orphans(socket));
+          const outcome = apply(socket, shaping);
+          return answer(outcome, [shaping.ifb], orphans(outcome?.links ?? linkList(socket)));
         }) ?? { unused: [] }
       );
     },
@@ -115,13 +117,12 @@ function answer(
   orphaned: readonly IfbSpec[],
 ): ShapingOperations['shapingApply']['result'] {
   if (found === undefined) return { unused: orphaned };
-  const { ifbUnused, ...outcome } = found;
+  const { ifbUnused, links: _, ...outcome } = found;
   return { outcome, unused: ifbUnused ? [...own, ...orphaned] : orphaned };
 }
 
 /** Ifbs of links that have left the sandbox (`docker network disconnect`): they stay behind. */
-function orphans(socket: RtnetlinkSocket): IfbSpec[] {
-  const links = linkList(socket);
+function orphans(links: readonly LinkInfo[]): IfbSpec[] {
   const needed = new Set(links.map(({ linkIndex }) => sandboxIfbNameOf(linkIndex)));
   const spec = { alias: SANDBOX_IFB_MARK };
   return links

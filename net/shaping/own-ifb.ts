@@ -3,12 +3,16 @@
  * nobody needs any more is found. Over a socket that is handed in.
  */
 import { KernelError } from '../../core/errors.ts';
+import { SANDBOX_IFB_MARK } from '../../core/ids.ts';
 import { linkGet } from '../macvlan.ts';
 import type { LinkInfo } from '../port.ts';
 import { EEXIST, ENODEV, kernelError } from '../rtnetlink/errno.ts';
-import { ifbCreate } from '../rtnetlink/ifb.ts';
-import { linkDelete, linkUp } from '../rtnetlink/link.ts';
-import type { RtnetlinkSocket } from '../rtnetlink/socket.ts';
+import { ifbCreate, ifbMark, ifbUp } from '../rtnetlink/ifb.ts';
+import { linkDelete } from '../rtnetlink/link.ts';
+import type { NetlinkRequest, RtnetlinkSocket } from '../rtnetlink/socket.ts';
+
+/** Of what `ifbCreate` sends: refused where there is no IPv6. */
+const NO_IPV6 = 1;
 
 export interface IfbSpec {
   readonly name: string;
@@ -20,30 +24,38 @@ export function ownIfb(found: LinkInfo | undefined, { alias }: Pick<IfbSpec, 'al
   return found?.kind === 'ifb' && found.alias === alias ? found : undefined;
 }
 
+export interface ReadyIfb {
+  readonly linkIndex: number;
+  /** What sets it up, if it is down: to be sent when its shaper is there, which a link that is down takes at once. */
+  readonly raising: readonly NetlinkRequest[];
+  /** What was wrong. */
+  readonly mended?: string;
+}
+
 /**
- * The ifb, up; made if it is missing, also in the place of another link that has its name.
- * @returns its index, and what was wrong
+ * The ifb; made if it is missing, also in the place of another link that has its name.
+ *
+ * In the host's namespace it is marked in the same system call, so that nobody's kill can leave one that is not known to be
+ * ours. In a sandbox, with which it goes anyway, it is marked as it is set up: who listens hears of a marked one that is down
+ * only when somebody has set it down.
  * @throws KernelError
  */
-export function readyIfb(
-  socket: RtnetlinkSocket,
-  spec: IfbSpec,
-  found: LinkInfo | undefined,
-): { readonly linkIndex: number; readonly mended?: string } {
-  const { name } = spec;
-  const own = ownIfb(found, spec);
-  if (own?.up === true) return { linkIndex: own.linkIndex };
-  if (own !== undefined) {
-    socket.request(linkUp(name, `set the ifb "${name}" up`));
-    return { linkIndex: own.linkIndex, mended: 'the ifb was down' };
-  }
+export function readyIfb(socket: RtnetlinkSocket, spec: IfbSpec, found: LinkInfo | undefined): ReadyIfb {
+  const { name, alias } = spec;
   const operation = `make the ifb "${name}"`;
+  const own = ownIfb(found, spec);
+  if (own !== undefined) {
+    const { linkIndex } = own;
+    if (own.up) return { linkIndex, raising: [] };
+    return { linkIndex, raising: [ifbUp(name, operation)], mended: 'the ifb was down' };
+  }
   if (found !== undefined) {
     socket.request(linkDelete(found.linkIndex, `${operation}: remove the link that has its name`));
   }
-  // The second request keeps IPv6 off it: a kernel without IPv6 refuses that, and needs it not.
-  const refusals = socket.batch(ifbCreate(name, spec.alias, operation)).filter((_, index) => index !== 1);
-  const refused = refusals.find((refusal) => refusal !== undefined);
+  const mark = ifbMark(name, alias, operation);
+  const late = alias === SANDBOX_IFB_MARK;
+  const refusals = socket.batch([...ifbCreate(name, operation), ...(late ? [] : [mark])]);
+  const refused = refusals.find((refusal, index) => refusal !== undefined && index !== NO_IPV6);
   const made = linkGet(socket, name);
   if (refused !== undefined) {
     if (made !== undefined && refused.errno !== EEXIST) {
@@ -54,6 +66,7 @@ export function readyIfb(
   if (made === undefined) throw kernelError(operation, ENODEV, undefined, 'somebody deleted it at once');
   return {
     linkIndex: made.linkIndex,
+    raising: [ifbUp(name, operation), ...(late ? [mark] : [])],
     mended: found === undefined ? 'the ifb was missing' : 'another link had the name of the ifb',
   };
 }
