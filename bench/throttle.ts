@@ -23,7 +23,7 @@ function measure({ quick, say }: BenchmarkOptions): Promise<Result[]> {
     families: [4, 6],
     repeats: 2,
     warmUpMs: 1500,
-    windowMs: 4000,
+    windowMs: 3000,
     referenceMegabits: [10, 100, 1000],
     referenceRounds: 3,
     setups: 200,
