@@ -33,7 +33,7 @@ describe('net/address-probe', () => {
 
   it('asks as RFC 5227 says, three times, without claiming an address', async () => {
     const capture = await captureArp(bench.namespace.name);
-    await probe().ask('up0', ADDRESS);
+    await probe(1500).ask('up0', ADDRESS);
     const lines = (await capture.lines()).filter((line) => line.includes('10.80.0.5'));
     expect(lines).to.have.length(3);
     for (const line of lines) expect(line).to.include('who-has 10.80.0.5 tell 0.0.0.0');
