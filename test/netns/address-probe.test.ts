@@ -33,7 +33,7 @@ describe('net/address-probe', () => {
 
   it('asks as RFC 5227 says, three times, without claiming an address', async () => {
     const capture = await captureArp(bench.namespace.name);
-    await probe(1500).ask('up0', ADDRESS);
+    await probe().ask('up0', ADDRESS);
     const lines = (await capture.lines()).filter((line) => line.includes('10.80.0.5'));
     expect(lines).to.have.length(3);
     for (const line of lines) expect(line).to.include('who-has 10.80.0.5 tell 0.0.0.0');
@@ -71,7 +71,7 @@ function openSockets(namespace: string): number {
   return text.trim().split('\n').length - 1;
 }
 
-/** Listens at the far end for half a second. */
+/** Listens at the far end for three seconds. */
 async function captureArp(namespace: string): Promise<{ lines(): Promise<string[]> }> {
   const child = spawn('ip', ['netns', 'exec', namespace, 'python3', '-c', LISTEN], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -98,7 +98,7 @@ const LISTEN = `
 import socket,time
 s=socket.socket(socket.AF_PACKET,socket.SOCK_RAW,socket.htons(0x0806)); s.bind(('up1',0x0806)); s.settimeout(0.1)
 print('listening',flush=True)
-end=time.time()+0.5
+end=time.time()+3
 while time.time()<end:
     try: f=s.recv(100)
     except TimeoutError: continue
