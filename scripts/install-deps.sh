@@ -64,6 +64,10 @@ TABLE
   [ "$group" = --run ] || cat <<'TABLE'
 etcdctl etcd-client etcd
 strace strace strace
+rpm rpm rpm
+rpmbuild rpm rpm-build
+openssl openssl openssl
+mkfs.ext4 e2fsprogs e2fsprogs
 clang clang-14,clang clang14,clang
 iperf3 iperf3 iperf3
 gcc gcc gcc

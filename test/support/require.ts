@@ -17,6 +17,7 @@ const probes = {
     existsSync(labFile('roots/trixie/usr/local/bin/linux.uml')) || 'user-mode Linux (test/lab/bin/uml-setup)',
   clang: () => onPath('clang-14') || onPath('clang') || 'the compiler clang 14 (Debian: clang-14)',
   iperf3: () => onPath('iperf3') || 'the program iperf3',
+  rpm: () => onPath('rpmbuild') || 'the program rpmbuild (Debian: rpm)',
   strace: () => onPath('strace') || 'the program strace',
 } as const;
 export type Capability = keyof typeof probes;
