@@ -10,6 +10,7 @@ import { silentLogger } from '../core/log.ts';
 import { compose } from '../daemon/compose.ts';
 import { configSchema } from '../daemon/config-schema.ts';
 import { identityOf } from '../daemon/identity.ts';
+import { LiveConfig } from '../daemon/live-config.ts';
 import { LeaseSteps } from '../ipam/lease/lease-steps.ts';
 import type { KvPort } from '../store/kv.ts';
 import { daemonConfig } from './bench-daemon.ts';
@@ -95,7 +96,7 @@ async function startDaemon(folder: string, etcd: string) {
   });
   mkdirSync(settings.state.dir, { recursive: true });
   const config = { ...settings, host: { ...settings.host, name: HOST } };
-  const daemon = compose(config, identityOf(HOST), silentLogger, (reason) => {
+  const daemon = compose(new LiveConfig(config), identityOf(HOST), silentLogger, (reason) => {
     throw reason;
   });
   for (const records of Object.values(daemon.records)) await records.load();

@@ -38,11 +38,11 @@ import { composeLimitPeople } from './compose-limits.ts';
 import type { composeLinks } from './compose-links.ts';
 import { addressesOptions } from './compose-options.ts';
 import type { ThrottleComposition } from './compose-throttle.ts';
-import type { Config } from './config-schema.ts';
 import { Doctor } from './doctor.ts';
 import { checkBridges } from './doctor-bridges.ts';
 import { checkNeighbourLimits } from './doctor-neighbours.ts';
 import { checkSandboxes, sandboxFindings } from './doctor-sandboxes.ts';
+import type { LiveConfig } from './live-config.ts';
 import { networkInfos } from './network-info.ts';
 
 export interface PeopleParts {
@@ -66,7 +66,8 @@ export interface PeopleParts {
   readonly logger: Logger;
 }
 
-export function composePeople(config: Config, identity: SessionIdentity, parts: PeopleParts) {
+export function composePeople(live: LiveConfig, identity: SessionIdentity, parts: PeopleParts) {
+  const { config } = live;
   const { kv, layout, net, engine, session, committer, book, pools, leases, reconciler } = parts;
   const { networks, endpoints, links, arp, throttle, neighbourLimits, logger } = parts;
   const { host, instance } = identity;
@@ -87,7 +88,9 @@ export function composePeople(config: Config, identity: SessionIdentity, parts: 
       pluginSocket: config.docker.pluginSocket,
       stateDir,
       storeKey: layout.poolset,
-      reconcileIntervalSeconds: config.reconcile.intervalSeconds,
+      get reconcileIntervalSeconds() {
+        return live.config.reconcile.intervalSeconds;
+      },
     },
     {
       net,

@@ -36,18 +36,20 @@ import { composeLinks } from './compose-links.ts';
 import { addressesOptions, etcdOptions, warmStockOf } from './compose-options.ts';
 import { composePeople } from './compose-people.ts';
 import { composeThrottle } from './compose-throttle.ts';
-import type { Config } from './config-schema.ts';
+import type { LiveConfig } from './live-config.ts';
 
 const ENGINE_TIMEOUT_MS = 5000;
 
 export type Daemon = ReturnType<typeof compose>;
 
 export function compose(
-  config: Config,
+  live: LiveConfig,
   identity: SessionIdentity,
   logger: Logger,
   onSuperseded: (reason: Conflict) => void,
 ) {
+  // What the daemon started with; what may change while it runs is read from `live` each time.
+  const { config } = live;
   const { host, instance } = identity;
   const stateDir = config.state.dir;
   const records = {
@@ -89,7 +91,7 @@ export function compose(
     },
   );
   const committer = new Committer({}, { kv, session, logger });
-  const book = new PoolBook({ coolingSeconds: config.ipam.coolingSeconds }, { kv, layout, logger });
+  const book = new PoolBook(live.poolOptions(), { kv, layout, logger });
   const leases = new Leases(identity, {
     kv,
     layout,
@@ -132,33 +134,25 @@ export function compose(
   });
   const holders = new Holders({ engine, addresses, logger });
   const ownIndex = new OwnIndex({ host }, { kv, layout, logger });
-  const reconciler: Reconciler = new Reconciler(
-    {
-      instance,
-      lookGapMs: config.reconcile.lookGapSeconds * 1000,
-      graceMs: config.reconcile.pendingGraceSeconds * 1000,
-      intervalMs: config.reconcile.intervalSeconds * 1000,
+  const reconciler: Reconciler = new Reconciler(live.reconcilerOptions(instance), {
+    ownIndex,
+    committer,
+    leases,
+    claimBook,
+    networks,
+    endpoints,
+    claims,
+    engine,
+    net,
+    ownMacs: arp.ownMacs,
+    endpointsGone: () => {
+      links.hostAccess.detached();
+      throttle.limits.sweep();
     },
-    {
-      ownIndex,
-      committer,
-      leases,
-      claimBook,
-      networks,
-      endpoints,
-      claims,
-      engine,
-      net,
-      ownMacs: arp.ownMacs,
-      endpointsGone: () => {
-        links.hostAccess.detached();
-        throttle.limits.sweep();
-      },
-      clock,
-      logger,
-      ...warm,
-    },
-  );
+    clock,
+    logger,
+    ...warm,
+  });
 
   const throttle = composeThrottle({
     config: config.throttle,
@@ -215,16 +209,13 @@ export function compose(
     },
   );
   const ipamDriver = new IpamDriver({ addresses });
-  const { handlerTimeoutMs, linkTimeoutMs } = config.limits;
-  const plugin = createPluginApp(pluginMethods(networkDriver, ipamDriver), {
-    logger,
-    clock,
-    handlerTimeoutMs,
-    linkTimeoutMs,
-  });
+  const plugin = createPluginApp(
+    pluginMethods(networkDriver, ipamDriver),
+    live.pluginOptions({ logger, clock }),
+  );
 
   const neighbourLimits = new KernelNeighbourLimits(kernel);
-  const { admin, sweeper } = composePeople(config, identity, {
+  const { admin, sweeper } = composePeople(live, identity, {
     kv,
     layout,
     net,

@@ -17,6 +17,8 @@ export interface SchemaNode {
   readonly properties?: Readonly<Record<string, SchemaNode>>;
   readonly items?: SchemaNode;
   readonly required?: readonly string[];
+  /** `systemctl reload` takes it over. */
+  readonly reload?: boolean;
 }
 
 export interface ConfigKey {

@@ -12,6 +12,8 @@ const path = z.string().regex(/^\//, 'must be an absolute path');
 const port = z.number().int().min(1).max(65535);
 const milliseconds = z.number().int().min(100).max(60_000);
 const seconds = z.number().int().min(1).max(86_400);
+/** Meaning of a setting that `systemctl reload` takes over (daemon/reload.ts); all else waits for a restart. */
+const live = (description: string) => ({ description, reload: true });
 /** A part of a key in etcd, so without `/`. */
 const keyPart = z
   .string()
@@ -156,9 +158,11 @@ const ipam = z
       .min(0)
       .max(604_800)
       .default(30)
-      .describe(
-        'How long a released address rests before another container gets it, where the pool says nothing. Where no other ' +
-          'address is free it is given out earlier.',
+      .meta(
+        live(
+          'How long a released address rests before another container gets it, where the pool says nothing. Where no other ' +
+            'address is free it is given out earlier.',
+        ),
       ),
     warmStock: z
       .number()
@@ -195,13 +199,15 @@ const ipam = z
   });
 
 const reconcile = z.strictObject({
-  intervalSeconds: seconds.default(60).describe('Time between two comparisons of leases, engine and kernel.'),
+  intervalSeconds: seconds
+    .default(60)
+    .meta(live('Time between two comparisons of leases, engine and kernel.')),
   lookGapSeconds: seconds
     .default(2)
-    .describe('Time between the two looks that must agree before anything is freed.'),
+    .meta(live('Time between the two looks that must agree before anything is freed.')),
   pendingGraceSeconds: seconds
     .default(60)
-    .describe('An address that was asked for but is not seen in use is kept at least this long.'),
+    .meta(live('An address that was asked for but is not seen in use is kept at least this long.')),
   deadHostGraceSeconds: z
     .number()
     .int()
@@ -217,17 +223,22 @@ const reconcile = z.strictObject({
 });
 
 const limits = z.strictObject({
-  handlerTimeoutMs: milliseconds.default(4000).describe('Longest time for one call of the engine.'),
+  handlerTimeoutMs: milliseconds.default(4000).meta(live('Longest time for one call of the engine.')),
   linkTimeoutMs: milliseconds
     .default(30_000)
-    .describe('The same for calls that make a link: the kernel does that one at a time for the whole host.'),
+    .meta(
+      live('The same for calls that make a link: the kernel does that one at a time for the whole host.'),
+    ),
   drainTimeoutMs: milliseconds
     .default(5000)
-    .describe('Longest wait for calls under way when the daemon stops.'),
+    .meta(live('Longest wait for calls under way when the daemon stops.')),
 });
 
 const log = z.strictObject({
-  level: z.enum(['error', 'warn', 'info', 'debug']).default('info').describe('Least level that is written.'),
+  level: z
+    .enum(['error', 'warn', 'info', 'debug'])
+    .default('info')
+    .meta(live('Least level that is written.')),
 });
 
 const admin = z.strictObject({
@@ -259,7 +270,7 @@ export const configSchema = z.strictObject({
   throttle: throttle.prefault({}).describe('Bandwidth limits.'),
   reconcile: reconcile.prefault({}).describe('Finding and freeing what a crash left behind.'),
   limits: limits.prefault({}).describe('Time limits.'),
-  log: log.prefault({}).describe('Logs, as JSON lines on stdout.'),
+  log: log.prefault({}).describe('Logs: in the journal under systemd, else JSON lines on stdout.'),
   admin: admin.prefault({}).describe('The way in for operators.'),
   state: state.prefault({}).describe("The host's own disk."),
   session: session.prefault({}).describe("The host's sign of life in etcd."),

@@ -1,6 +1,7 @@
 /**
  * The log: one JSON line per event on stdout, `time` `level` `msg` first, then the fields of core/log.ts. Under
- * systemd each line begins with its priority (`<3>`), so that `journalctl -p err` works.
+ * systemd an event goes to the journal with its fields (daemon/journal.ts); what the journal does not take is such a
+ * line, which then begins with its priority (`<3>`), so that `journalctl -p err` finds it.
  *
  * Must not: end or stall the daemon, whatever a field holds and wherever stdout went.
  * @see sd-daemon(3) for the priorities
@@ -10,6 +11,7 @@ import { isNativeError } from 'node:util/types';
 import { createLogger as createWinston, format, transports, type Logger as Winston } from 'winston';
 import type { LogFields, Logger } from '../core/log.ts';
 import { serializeError } from '../core/serialize-error.ts';
+import type { Journal } from './journal.ts';
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
 
@@ -18,6 +20,8 @@ export interface LoggerOptions {
   readonly level: LogLevel;
   /** Each line begins with `<n>`: see {@link goesToJournal}. */
   readonly priorities: boolean;
+  /** Is asked first; lines are for what it does not take. */
+  readonly journal?: Pick<Journal, 'send'>;
 }
 
 /** syslog(3) */
@@ -41,10 +45,12 @@ export function goesToJournal(env: NodeJS.ProcessEnv, fd: number): boolean {
 
 export class JsonLogger implements Logger {
   readonly #winston: Winston;
+  readonly #journal: Pick<Journal, 'send'> | undefined;
   readonly #fields: LogFields;
 
-  private constructor(winston: Winston, fields: LogFields) {
+  private constructor(winston: Winston, journal: Pick<Journal, 'send'> | undefined, fields: LogFields) {
     this.#winston = winston;
+    this.#journal = journal;
     this.#fields = fields;
   }
 
@@ -64,7 +70,7 @@ export class JsonLogger implements Logger {
       format: line(),
       transports: [new transports.Stream({ stream })],
     });
-    return new JsonLogger(winston, {});
+    return new JsonLogger(winston, options.journal, {});
   }
 
   error(message: string, fields?: LogFields): void {
@@ -84,7 +90,12 @@ export class JsonLogger implements Logger {
   }
 
   child(fields: LogFields): Logger {
-    return new JsonLogger(this.#winston, { ...this.#fields, ...fields });
+    return new JsonLogger(this.#winston, this.#journal, { ...this.#fields, ...fields });
+  }
+
+  /** Least level that is written from now on, by this logger and all its children. */
+  setLevel(level: LogLevel): void {
+    this.#winston.level = level;
   }
 
   /** Resolves when every line so far is handed to the stream. */
@@ -95,8 +106,22 @@ export class JsonLogger implements Logger {
   }
 
   #log(level: LogLevel, message: string, fields: LogFields | undefined): void {
+    const all = { ...this.#fields, ...fields };
+    if (this.#journal !== undefined) {
+      if (!this.#winston.isLevelEnabled(level)) return;
+      if (this.#journal.send({ priority: PRIORITIES[level], message, fields: plainFields(all) })) return;
+    }
     // Under one key: winston gives names like `message`, `level` and `splat` a meaning of its own.
-    this.#winston.log({ level, message, fields: { ...this.#fields, ...fields } });
+    this.#winston.log({ level, message, fields: all });
+  }
+}
+
+/** What JSON can say of them, whatever they hold. */
+function plainFields(fields: LogFields): LogFields {
+  try {
+    return JSON.parse(JSON.stringify(fields, plain)) as LogFields;
+  } catch (error) {
+    return { err: serializeError(error) };
   }
 }
 

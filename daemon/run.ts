@@ -14,8 +14,11 @@ import { compose, type Daemon } from './compose.ts';
 import type { Config } from './config-schema.ts';
 import { tuneNeighbourTable } from './doctor-neighbours.ts';
 import { identityOf } from './identity.ts';
+import type { Journal } from './journal.ts';
 import { listenOn } from './listen.ts';
+import { LiveConfig } from './live-config.ts';
 import { JsonLogger } from './logger.ts';
+import { Reloading } from './reload.ts';
 import type { SdNotify } from './sd-notify.ts';
 import type { ActivatedSockets } from './socket-activation.ts';
 
@@ -24,6 +27,9 @@ export interface Start {
   readonly systemd: SdNotify;
   readonly sockets: ActivatedSockets;
   readonly priorities: boolean;
+  readonly journal?: Journal;
+  /** Reads the configuration anew. @throws InvalidConfig */
+  readonly load: () => Config;
   /** The plugin's socket is in use, or was. */
   serving: boolean;
 }
@@ -36,16 +42,21 @@ type End = () => Promise<unknown>;
 
 /** Runs until SIGTERM or SIGINT. @throws what ends the daemon before its time; then nothing is left open */
 export async function run(config: Config, start: Start): Promise<void> {
-  const { systemd, priorities } = start;
-  const logger = JsonLogger.to(process.stdout, { level: config.log.level, priorities });
+  const { systemd, priorities, journal } = start;
+  const logger = JsonLogger.to(process.stdout, {
+    level: config.log.level,
+    priorities,
+    ...(journal === undefined ? {} : { journal }),
+  });
+  const live = new LiveConfig(config);
   const identity = identityOf(config.host.name);
   const reasons = new EndReason();
   const ends: End[] = [];
   try {
     const lock = await acquireStateLock(config.state.dir);
     ends.push(() => lock.release());
-    const daemon = compose(config, identity, logger, (reason) => reasons.because(reason));
-    ends.push(...endsOf(daemon, config.limits.drainTimeoutMs));
+    const daemon = compose(live, identity, logger, (reason) => reasons.because(reason));
+    ends.push(...endsOf(daemon, live));
     for (const records of Object.values(daemon.records)) await records.load();
     if (config.net.tuneNeighbourTable) void tuneNeighbourTable(daemon.neighbourLimits, logger);
     daemon.throttle.limits.start();
@@ -53,8 +64,10 @@ export async function run(config: Config, start: Start): Promise<void> {
     daemon.links.events.start();
     // Before the engine is answered: it restores containers as soon as it is.
     await daemon.links.uplinkKeeper.start(UPLINKS_LIMIT_MS);
-    await listen(daemon, config, start, ends);
+    await listen(daemon, live, start, ends);
     systemd.ready('serving');
+    const reloading = new Reloading({ load: start.load }, { live, systemd, logger });
+    process.on('SIGHUP', () => reloading.reload());
     const { host, version, instance } = identity;
     logger.info('the daemon serves', { host, version, pid: process.pid, instance });
 
@@ -90,23 +103,27 @@ export async function run(config: Config, start: Start): Promise<void> {
 }
 
 /** The admin socket first: it is for people, and the engine must not be answered before all is there. */
-async function listen(daemon: Daemon, config: Config, start: Start, ends: End[]): Promise<void> {
-  const { drainTimeoutMs } = config.limits;
+async function listen(daemon: Daemon, live: LiveConfig, start: Start, ends: End[]): Promise<void> {
+  const { config } = live;
   const fdOf = (fd: number | undefined) => (fd === undefined ? {} : { fd });
   const admin = await listenOn(createServer(daemon.admin), {
     path: config.admin.socket,
     ...fdOf(start.sockets.admin),
   });
-  ends.push(() => admin.close(drainTimeoutMs));
+  ends.push(() => admin.close(live.config.limits.drainTimeoutMs));
   const server = createServer(daemon.plugin.app);
   configureServer(server);
   const plugin = await listenOn(server, { path: config.docker.pluginSocket, ...fdOf(start.sockets.plugin) });
   start.serving = true;
-  ends.push(() => Promise.all([plugin.close(drainTimeoutMs), daemon.plugin.drain(drainTimeoutMs)]));
+  ends.push(() => {
+    const { drainTimeoutMs } = live.config.limits;
+    return Promise.all([plugin.close(drainTimeoutMs), daemon.plugin.drain(drainTimeoutMs)]);
+  });
 }
 
 /** In the order of making; to be ended from the last to the first. */
-function endsOf(daemon: Daemon, drainTimeoutMs: number): End[] {
+function endsOf(daemon: Daemon, live: LiveConfig): End[] {
+  const atMostDrain = (work: Promise<unknown>) => atMost(live.config.limits.drainTimeoutMs, work);
   return [
     async () => daemon.embedded?.stop(),
     () => daemon.kernel.close(),
@@ -121,12 +138,12 @@ function endsOf(daemon: Daemon, drainTimeoutMs: number): End[] {
     async () => {
       // A reconciliation under way fails at its next step, and keeps what it has not done.
       daemon.committer.close();
-      await atMost(drainTimeoutMs, daemon.reconciler.close());
+      await atMostDrain(daemon.reconciler.close());
     },
     async () => daemon.holders.close(),
     // While the session still holds and the committer still sends.
-    () => atMost(drainTimeoutMs, daemon.warmStock?.close() ?? Promise.resolve()),
-    () => atMost(drainTimeoutMs, daemon.sweeper.close()),
+    () => atMostDrain(daemon.warmStock?.close() ?? Promise.resolve()),
+    () => atMostDrain(daemon.sweeper.close()),
   ];
 }
 

@@ -50,6 +50,14 @@ export class SdNotify {
     this.#send(`STATUS=${status}`);
   }
 
+  /**
+   * The configuration is read anew; `systemctl reload` waits until {@link ready} is said again.
+   * @see sd_notify(3): the time is that of CLOCK_MONOTONIC
+   */
+  reloading(status: string): void {
+    this.#send(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}\nSTATUS=${status}`);
+  }
+
   /** The daemon ends; signs of life go on until `close`, because systemd watches the stopping too. */
   stopping(status: string): void {
     this.#send(`STOPPING=1\nSTATUS=${status}`);

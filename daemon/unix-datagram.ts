@@ -25,9 +25,9 @@ const close = libc.func('int close(int)');
  * @param address a path, or `@name` for the abstract name `\0name`
  * @throws KernelError with the errno of the call that failed (ENOENT, ECONNREFUSED: nobody is there)
  */
-export function sendUnixDatagram(address: string, payload: string): void {
+export function sendUnixDatagram(address: string, payload: string | Buffer): void {
   const sockaddr = sockaddrOf(address);
-  const data = Buffer.from(payload, 'utf8');
+  const data = typeof payload === 'string' ? Buffer.from(payload, 'utf8') : payload;
   const fd = Number(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (fd < 0) throw failure('socket', address);
   try {

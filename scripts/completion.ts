@@ -25,6 +25,7 @@ export function completions(): ReadonlyMap<string, readonly string[]> {
   const settings = ['--config', ...configKeys.map(({ path }) => `--${path}`), '--help'];
   table.set('daemon', settings);
   table.set('config', ['check', 'show', 'schema', ...settings, '--output']);
+  table.set('purge', ['--dry-run', '--yes', '-y', '--force', '--config', '--output', '-o', '--help', '-h']);
   return table;
 }
 

@@ -16,8 +16,9 @@ can also be given as a variable (\`LANIUS_ETCD_TIMEOUT_MS=2000\`) or as a flag (
 A flag wins over a variable, a variable over the file. Lists are written \`a,b\` or as JSON there.
 
 \`lanius config check\` says what is wrong, \`lanius config show\` prints what is in force and where it comes from,
-\`lanius config schema\` prints the JSON schema (docs/config.schema.json). A daemon reads its configuration once, at
-its start.
+\`lanius config schema\` prints the JSON schema (docs/config.schema.json). A daemon reads its configuration at its start.
+\`systemctl reload lanius\` (SIGHUP) makes it read it again: what has "yes" under *reload* is in force at once, a change of
+anything else is named in the log and waits for a restart, and a file with an error changes nothing.
 
 \`\`\`json
 {
@@ -35,18 +36,18 @@ function sectionDoc(name: string, section: SchemaNode): string {
   return `## ${name}\n\n${section.description ?? ''}\n\n${TABLE_HEAD}${[...rows, ...items].join('')}`;
 }
 
-const TABLE_HEAD = '| key | type | default | meaning |\n|---|---|---|---|\n';
+const TABLE_HEAD = '| key | type | default | reload | meaning |\n|---|---|---|---|---|\n';
 
 function row(path: string, variable: string, node: SchemaNode): string {
   const fallback = node.default === undefined ? '' : `\`${JSON.stringify(node.default)}\``;
-  return `| \`${path}\`<br>\`${variable}\` | ${typeOf(node)} | ${fallback} | ${node.description ?? ''} |\n`;
+  return `| \`${path}\`<br>\`${variable}\` | ${typeOf(node)} | ${fallback} | ${node.reload === true ? 'yes' : ''} | ${node.description ?? ''} |\n`;
 }
 
 /** Keys of the objects in a list. */
 function itemRows(path: string, node: SchemaNode): string[] {
   return Object.entries(node.items?.properties ?? {}).map(([name, child]) => {
     const needed = node.items?.required?.includes(name) === true ? 'needed' : '';
-    return `| \`${path}[].${name}\` | ${typeOf(child)} | ${needed} | ${child.description ?? ''} |\n`;
+    return `| \`${path}[].${name}\` | ${typeOf(child)} | ${needed} |  | ${child.description ?? ''} |\n`;
   });
 }
 

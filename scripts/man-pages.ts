@@ -10,6 +10,7 @@ import { commandHelp, GLOBAL_OPTIONS, mainHelp } from '../cli/help.ts';
 import { DEFAULT_CONFIG_FILE } from '../daemon/config.ts';
 import { CONFIG_HELP, DAEMON_HELP } from '../daemon/config-command.ts';
 import { configKeys, nodeAt, type SchemaNode } from '../daemon/config-keys.ts';
+import { PURGE_HELP } from '../daemon/purge-help.ts';
 
 export interface ManOptions {
   readonly version: string;
@@ -24,7 +25,11 @@ export function manPages(options: ManOptions): Readonly<Record<string, string>> 
     'lanius-config.5': configPage(options),
   };
   for (const command of commands) pages[`${pageOf(command.words)}.1`] = commandPage(command, options);
-  const helps: Readonly<Record<string, string>> = { daemon: DAEMON_HELP, config: CONFIG_HELP };
+  const helps: Readonly<Record<string, string>> = {
+    daemon: DAEMON_HELP,
+    config: CONFIG_HELP,
+    purge: PURGE_HELP,
+  };
   for (const { word, summary } of otherPrograms) {
     const title = head(`lanius-${word}`, 1, options);
     pages[`lanius-${word}.1`] =
@@ -88,7 +93,7 @@ function configPage(options: ManOptions): string {
     section(
       'DESCRIPTION',
       text(
-        `${DEFAULT_CONFIG_FILE} is a JSON file. Each setting can also be given as a variable or as a flag of the daemon; a flag wins over a variable, a variable over the file. Keys that are absent have their defaults. What is marked "reload" is taken over by "systemctl reload lanius", the rest by a restart, which disturbs no container.`,
+        `${DEFAULT_CONFIG_FILE} is a JSON file. Each setting can also be given as a variable or as a flag of the daemon; a flag wins over a variable, a variable over the file. Keys that are absent have their defaults. What is marked (reload) is taken over by "systemctl reload lanius", the rest by a restart, which disturbs no container.`,
       ),
     ),
     ...sections.map(([name, { description = '' }]) => {
@@ -104,7 +109,7 @@ function configPage(options: ManOptions): string {
 
 function meaningOf(node: SchemaNode): string {
   const fallback = node.default === undefined ? '' : ` Default: ${JSON.stringify(node.default)}.`;
-  return `${node.description ?? ''}${fallback}`;
+  return `${node.description ?? ''}${fallback}${node.reload === true ? ' (reload)' : ''}`;
 }
 
 function optionRows(specs: Readonly<Record<string, OptionSpec>>): string {

@@ -56,4 +56,5 @@ export const commands: readonly Command[] = [
 export const otherPrograms: readonly { readonly word: string; readonly summary: string }[] = [
   { word: 'daemon', summary: 'Run the daemon in the foreground' },
   { word: 'config', summary: 'Check or print the configuration of the daemon' },
+  { word: 'purge', summary: 'Take Lanius away from this host, with all that it has left there' },
 ];

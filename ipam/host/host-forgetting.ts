@@ -27,7 +27,7 @@ import { isShared, type Pools } from '../pool/pools.ts';
 export interface HostForgettingDependencies {
   readonly kv: KvPort;
   readonly layout: Layout;
-  readonly committer: Committer;
+  readonly committer: Pick<Committer, 'submit'>;
   readonly pools: Pick<Pools, 'removeUnused'>;
   /** What becomes of the addresses: as if the host had released them itself. */
   readonly fates: Pick<Fates, 'of' | 'ttlGone'>;
@@ -59,19 +59,26 @@ export class HostForgetting implements Forgetting {
     const { kv, layout } = this.#deps;
     checkHostName(host);
     await this.#refuseAlive(host);
-    const leases = (await kv.range({ prefix: layout.byHost(host) }, { countOnly: true })).count;
-    const registered = (await kv.range({ key: layout.host(host) }, { countOnly: true })).count > 0;
+    const { registered, leases, holds, uses } = await this.belongings(host);
     const [mark] = (await kv.range({ key: layout.dead(host) })).kvs;
-    let [holds, uses] = [0, 0];
-    for (const { subnet } of await readPools(kv, layout)) {
-      holds += (await this.#holdsOf(host, subnet)).length;
-      uses += (await kv.range({ key: layout.use(subnet, host) }, { countOnly: true })).count;
-    }
     if (!registered && leases + holds + uses === 0)
       throw new NotFound(`there is no host "${host}": see lanius host ls`);
     const since = mark === undefined ? undefined : decode(deadSchema, mark.key, mark.value).since;
     const noticed = since === undefined ? {} : { deadSince: new Date(since).toISOString() };
     return { host, leases, holds, uses, ...noticed };
+  }
+
+  /** What any host has, dead or alive. */
+  async belongings(host: string): Promise<Belongings & { readonly registered: boolean }> {
+    const { kv, layout } = this.#deps;
+    const leases = (await kv.range({ prefix: layout.byHost(host) }, { countOnly: true })).count;
+    const registered = (await kv.range({ key: layout.host(host) }, { countOnly: true })).count > 0;
+    let [holds, uses] = [0, 0];
+    for (const { subnet } of await readPools(kv, layout)) {
+      holds += (await this.#holdsOf(host, subnet)).length;
+      uses += (await kv.range({ key: layout.use(subnet, host) }, { countOnly: true })).count;
+    }
+    return { registered, leases, holds, uses };
   }
 
   async forget(host: string, deadline: Deadline): Promise<ForgetProgress> {

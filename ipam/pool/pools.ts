@@ -40,7 +40,7 @@ export interface PoolsOptions {
 export interface PoolsDependencies {
   readonly kv: KvPort;
   readonly layout: Layout;
-  readonly committer: Committer;
+  readonly committer: Pick<Committer, 'submit'>;
   /** Told of what this host writes. */
   readonly book: PoolBook;
   readonly clock: Clock;

@@ -2,6 +2,7 @@ import { closeSync, fstatSync, openSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
 import { NotFound } from '../../core/errors.ts';
+import type { JournalEvent } from '../../daemon/journal.ts';
 import { goesToJournal, JsonLogger, type LoggerOptions } from '../../daemon/logger.ts';
 
 describe('daemon/logger', () => {
@@ -46,6 +47,37 @@ describe('daemon/logger', () => {
       { level: 'debug', priorities: true },
     );
     expect(lines.map((line) => line.slice(0, 4))).to.deep.equal(['<3>{', '<4>{', '<6>{', '<7>{']);
+  });
+
+  it('asks the journal first, and writes a line where it does not take an event', async () => {
+    const taken: JournalEvent[] = [];
+    const journal = {
+      send: (event: JournalEvent) => event.message !== 'too long' && taken.push(event) > 0,
+    };
+    const lines = await log(
+      (logger) => {
+        logger.child({ component: 'x' }).warn('heard', { big: 7n, err: new NotFound('gone') });
+        logger.debug('below the level');
+        logger.error('too long', { address: '10.0.0.7' });
+      },
+      { priorities: true, journal },
+    );
+    expect(lines).to.have.length(1);
+    expect(lines[0]).to.match(/^<3>\{.*"msg":"too long","address":"10.0.0.7"\}$/);
+    expect(taken).to.have.length(1);
+    expect(taken[0]).to.include({ priority: 4, message: 'heard' });
+    expect(taken[0]?.fields).to.include({ component: 'x', big: '7' });
+    expect(taken[0]?.fields.err).to.include({ code: 'not_found', message: 'gone' });
+  });
+
+  it('changes its level while it runs, with all its children', async () => {
+    const lines = await log((logger) => {
+      const child = logger.child({ component: 'x' });
+      child.debug('before');
+      logger.setLevel('debug');
+      child.debug('after');
+    });
+    expect(lines).to.have.length(1);
   });
 
   it('writes errors with code, stack and causes, also below other fields', async () => {

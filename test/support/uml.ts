@@ -7,7 +7,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { checkoutFolder, distFolder, labScript } from './checkout.ts';
 import { labFile } from './require.ts';
-import { run } from './run.ts';
+import { run, runOk } from './run.ts';
 
 export interface UmlOptions {
   /** `job`: the script is all that runs. `systemd`: systemd boots and runs it as a unit. `job` if absent. */
@@ -16,6 +16,8 @@ export interface UmlOptions {
   readonly timeoutMs?: number;
   /** 4,000 if absent; taken from the host only as it is used. */
   readonly memoryMegabytes?: number;
+  /** An ext4 image below the lab's folder, on which the guest writes: the next run with it is the next boot. RAM if absent. */
+  readonly disk?: string;
   /** Variables of the script. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -44,6 +46,7 @@ export async function runInUml(script: string, options: UmlOptions = {}): Promis
       options.mode ?? 'job',
       folder,
       `${options.memoryMegabytes ?? 4000}M`,
+      ...(options.disk === undefined ? [] : [options.disk]),
     ];
     const result = await run(guest, { timeoutMs: options.timeoutMs ?? 180_000 }).catch((error: unknown) => {
       throw new Error(`user-mode Linux was ended; the script said: ${read(`${folder}/output`)}`, {
@@ -58,6 +61,12 @@ export async function runInUml(script: string, options: UmlOptions = {}): Promis
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Makes an empty disk for {@link UmlOptions.disk}. The file is sparse. */
+export async function makeUmlDisk(file: string, megabytes = 6000): Promise<void> {
+  await runOk(['truncate', '-s', `${megabytes}M`, file]);
+  await runOk(['mkfs.ext4', '-q', '-F', file]);
 }
 
 /** Runs a compiled mocha file, named relative to the compiled folder (`test/uml/vlan.js`), in the guest. */

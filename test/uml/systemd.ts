@@ -199,8 +199,9 @@ describe('uml/systemd', () => {
       }
     })();
     await sh('kill -9 $(systemctl show -p MainPID --value lanius.service)');
-    await start('c4');
-    watching = false;
+    await start('c4').finally(() => {
+      watching = false;
+    });
     await watch;
     expect([...inodes], 'the socket file').to.deep.equal([ino]);
     expect(Number(await show('lanius.service', 'NRestarts'))).to.equal(restarts + 1);
@@ -234,16 +235,53 @@ describe('uml/systemd', () => {
     await until('the leases of the others are left', async () => (await known()).split(' ').length === 2);
   });
 
-  it('writes the journal with priorities', async () => {
+  it('writes the journal with priorities and fields', async () => {
     await sh('kill -9 $(cat /var/lib/lanius/etcd.pid)');
-    const of = (priority: string) => async () =>
-      (await journal()).find((entry) => entry.PRIORITY === priority && entry.MESSAGE.startsWith('{"time"'));
-    const error = await until('the end of etcd is an error', of('3'));
-    expect(JSON.parse(error.MESSAGE)).to.include({ level: 'error' });
-    expect(error.MESSAGE).to.contain('the embedded etcd ended');
-    const info = await until('a call is an information', of('6'));
-    expect(JSON.parse(info.MESSAGE)).to.include({ level: 'info' });
+    const of = (priority: string, message: string) => async () =>
+      (await journal(`LANIUS_MSG=${message}`)).find((entry) => entry.PRIORITY === priority);
+    const ended = 'the embedded etcd ended and is started again';
+    const error = await until('the end of etcd is an error', of('3', ended));
+    expect(error.MESSAGE).to.match(/^the embedded etcd ended and is started again .*pid=\d+/);
+    expect(error).to.include({ SYSLOG_IDENTIFIER: 'lanius' });
+    const info = await until('a call is an information', of('6', 'plugin call'));
+    expect(info.LANIUS_METHOD).to.match(/^(NetworkDriver|IpamDriver|Plugin)\./);
+    expect(info.MESSAGE).to.contain(`plugin call method=${info.LANIUS_METHOD}`);
     await until('etcd is back', async () => (await known()) !== '');
+  });
+
+  it('takes over on reload what it can, and names what it cannot', async () => {
+    const pid = await show('lanius.service', 'MainPID');
+    const reload = async (settings: string): Promise<string> => {
+      writeFileSync(CONFIG, settings);
+      await sh('systemctl reload lanius.service');
+      return await until('the reload has ended', async () => {
+        const [state, text] = [
+          await show('lanius.service', 'ActiveState'),
+          await show('lanius.service', 'StatusText'),
+        ];
+        return state === 'active' && text !== 'reading the configuration' && text;
+      });
+    };
+    expect(await reload('{ "log": { "level": "debug" }, "session": { "ttlSeconds": 30 } }')).to.equal(
+      'serving; waiting for a restart: session.ttlSeconds',
+    );
+    await until(
+      'what was taken over is told',
+      async () => (await journal('LANIUS_KEY=log.level')).length > 0,
+    );
+    expect((await journal('LANIUS_KEY=session.ttlSeconds'))[0]?.PRIORITY).to.equal('4');
+    await sh('lanius reconcile');
+    await until('the new level', async () => (await journal('PRIORITY=7')).length > 0);
+    expect(await reload('{ "log": { "level": "loud" } }')).to.match(
+      /^serving; the configuration was not taken over: .*log.level: "loud" is not one of/,
+    );
+    await sh(`rm ${CONFIG}`);
+    const last = async (): Promise<string> => {
+      await sh('systemctl reload lanius.service');
+      return await show('lanius.service', 'StatusText');
+    };
+    await until('the defaults again', async () => (await last()) === 'serving');
+    expect(await show('lanius.service', 'MainPID')).to.equal(pid);
   });
 
   it('stops cleanly with its etcd, and is started by the next call', async () => {
@@ -270,7 +308,7 @@ describe('uml/systemd', () => {
     const why = `${CONFIG}: etcd.hosts: 5 is not an array`;
     expect((await run(['systemctl', 'status', 'lanius.service'])).stdout).to.contain(`Status: "${why}"`);
     await until('the journal has it as an error', async () =>
-      (await journal()).some((entry) => entry.PRIORITY === '3' && entry.MESSAGE === `lanius: ${why}`),
+      (await journal('PRIORITY=3')).some((entry) => entry.MESSAGE === `lanius: ${why}`),
     );
 
     const from = performance.now();
@@ -301,6 +339,8 @@ interface Report {
 interface JournalEntry {
   readonly PRIORITY: string;
   readonly MESSAGE: string;
+  readonly SYSLOG_IDENTIFIER: string;
+  readonly LANIUS_METHOD?: string;
 }
 
 async function sh(script: string): Promise<string> {
@@ -325,9 +365,11 @@ function show(unit: string, property: string): Promise<string> {
   return sh(`systemctl show -p ${property} --value ${unit}`);
 }
 
-async function journal(): Promise<readonly JournalEntry[]> {
-  const text = await sh('journalctl -u lanius.service -o json --no-pager');
-  return text.split('\n').map((line) => JSON.parse(line) as JournalEntry);
+/** @param match `FIELD=value` */
+async function journal(match: string): Promise<readonly JournalEntry[]> {
+  const words = ['journalctl', '-u', 'lanius.service', '-o', 'json', '--no-pager', match];
+  const lines = (await runOk(words)).split('\n').filter((line) => line.startsWith('{'));
+  return lines.map((line) => JSON.parse(line) as JournalEntry);
 }
 
 /** The leases that the daemon shows, sorted, with blanks between. */

@@ -1,24 +1,28 @@
+import { mkdtempSync, rmSync } from 'node:fs';
 import { expect } from 'chai';
-import { need } from '../support/require.ts';
-import { runInUml, runMochaInUml, succeeded, type UmlResult } from '../support/uml.ts';
+import { labFile, need } from '../support/require.ts';
+import { builtRpms, distributionRpm } from '../support/rpm.ts';
+import { makeUmlDisk, runInUml, runMochaInUml, succeeded, type UmlResult } from '../support/uml.ts';
 
 describe('uml', function () {
-  this.timeout(650_000);
+  this.timeout(700_000);
   let vlan: Promise<UmlResult>;
   let systemd: Promise<UmlResult>;
   let ipvlan: Promise<UmlResult>;
   let responder: Promise<UmlResult>;
+  let rpm: Promise<readonly UmlResult[]>;
 
   before(function () {
-    need(this, 'root', 'lab', 'uml');
+    need(this, 'root', 'lab', 'uml', 'rpm');
     // a guest has one CPU: both at once take as long as one
     vlan = runMochaInUml('test/uml/vlan.js', { timeoutMs: 600_000 });
     systemd = runMochaInUml('test/uml/systemd.js', { mode: 'systemd', timeoutMs: 280_000 });
     ipvlan = runMochaInUml('test/uml/ipvlan.js', { timeoutMs: 280_000 });
     responder = runMochaInUml('test/netns/responder-life.test.js', { timeoutMs: 400_000 });
-    for (const running of [vlan, systemd, ipvlan, responder]) running.catch(() => {}); // told by the test that waits for it
+    rpm = bootTwice();
+    for (const running of [vlan, systemd, ipvlan, responder, rpm]) running.catch(() => {}); // told by the test that waits for it
   });
-  after(() => Promise.allSettled([vlan, systemd, ipvlan, responder]));
+  after(() => Promise.allSettled([vlan, systemd, ipvlan, responder, rpm]));
 
   it('carries the VLANs of Lanius over a trunk between two machines', () => passed(vlan));
 
@@ -27,6 +31,10 @@ describe('uml', function () {
   it('answers ARP on a kernel that is late with memory for the maps', () => passed(responder));
 
   it('runs Lanius as a hardened unit of systemd, beside docker.service', () => passed(systemd));
+
+  it('lives on a host as an RPM: installed, upgraded, downgraded, booted, erased, purged', async () => {
+    for (const boot of await rpm) await passed(Promise.resolve(boot));
+  });
 
   it('runs a script on a kernel with 802.1Q, returns its status and output, shows the checkout read-only', async () => {
     const script = `ip link add eth9 type dummy; ip link add link eth9 eth9.5 type vlan id 5 && echo "$WORD"
@@ -38,12 +46,40 @@ describe('uml', function () {
   });
 });
 
+/** The packages in a guest whose disk the second boot finds. The second boot needs what the first has made. */
+async function bootTwice(): Promise<UmlResult[]> {
+  const first = await builtRpms({ release: '1', bundled: true });
+  const second = await builtRpms({ release: '2', bundled: false });
+  const env = {
+    RPM_DISTRIBUTION: await distributionRpm([first.lanius, first.bundled]),
+    RPM_FIRST: first.lanius,
+    RPM_SECOND: second.lanius,
+    RPM_BUNDLED: first.bundled,
+  };
+  const folder = mkdtempSync(labFile('uml/disk-'));
+  const disk = `${folder}/disk.ext4`;
+  try {
+    await makeUmlDisk(disk);
+    const boots: UmlResult[] = [];
+    for (const file of ['test/uml/rpm.js', 'test/uml/rpm-reboot.js']) {
+      const boot = await runMochaInUml(file, { mode: 'systemd', timeoutMs: 600_000, disk, env });
+      boots.push(boot);
+      if (boot.status !== 0) break;
+    }
+    return boots;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 /** Tells the tests of the guest one by one. */
 async function passed(running: Promise<UmlResult>): Promise<void> {
   const output = await succeeded(running);
   expect(output)
     .to.match(/ passing/)
     .and.not.match(/ (failing|pending)/);
-  const lines = output.split('\n').filter((line) => /^ +✔|^ +exposure|^ +restart:|^ +the engine/.test(line));
+  const lines = output
+    .split('\n')
+    .filter((line) => /^ +✔|^ +exposure|^ +restart:|^ +the engine|^ +(up|down)grade:|^ +erased:/.test(line));
   console.log(lines.map((line) => `    ${line}`).join('\n'));
 }

@@ -17,7 +17,7 @@ function offered(...words: readonly string[]): string[] {
 
 describe('scripts/package-files', () => {
   it('has a manual page for the program, for each command and for the settings', () => {
-    const expected = ['lanius.1', 'lanius-config.1', 'lanius-config.5', 'lanius-daemon.1'];
+    const expected = ['lanius.1', 'lanius-config.1', 'lanius-config.5', 'lanius-daemon.1', 'lanius-purge.1'];
     expected.push(...commands.map(({ words }) => `lanius-${words.join('-')}.1`));
     expect(Object.keys(pages).sort()).to.deep.equal(expected.sort());
     expect(pages['lanius.1']).to.contain('.TH LANIUS 1 "2026-01-02" "Lanius 1.2.3" "Lanius"\n');
