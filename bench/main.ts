@@ -10,6 +10,7 @@ import { checkoutFolder } from '../test/support/checkout.ts';
 import { allocBenchmark } from './alloc.ts';
 import { arpBenchmark } from './arp.ts';
 import type { Benchmark } from './benchmark.ts';
+import { engineStartBenchmark } from './engine-start.ts';
 import { neighBenchmark } from './neigh.ts';
 import { pluginBenchmark } from './plugin.ts';
 import { reconcileBenchmark } from './reconcile.ts';
@@ -22,6 +23,7 @@ import { throughputBenchmark } from './throughput.ts';
 
 const benchmarks: readonly Benchmark[] = [
   runBenchmark,
+  engineStartBenchmark,
   pluginBenchmark,
   allocBenchmark,
   reconcileBenchmark,
@@ -34,8 +36,8 @@ const benchmarks: readonly Benchmark[] = [
 
 const HELP = `npm run bench -- NAME [--quick] [--record] [--help]
 
-${benchmarks.map(({ name, about, needs }) => `  ${name.padEnd(10)}${about}\n${' '.repeat(12)}needs ${needs}\n`).join('')}\
-  docs      writes docs/benchmarks.md from the recorded runs
+${benchmarks.map(({ name, about, needs }) => `  ${name.padEnd(14)}${about}\n${' '.repeat(16)}needs ${needs}\n`).join('')}\
+  docs          writes docs/benchmarks.md from the recorded runs
 
   --quick   few samples: shows that it works, its figures mean little
   --record  keeps the figures in bench/results/NAME.json, also where a limit is missed

@@ -104,7 +104,7 @@ limit() {
     integration) echo 300 ;;
     race) echo 600 ;;
     outage) echo 1200 ;;
-    uml) echo 1200 ;;
+    uml) echo 1500 ;;
     e2e | e2e-2) echo 1500 ;;
     *) echo 300 ;;
   esac

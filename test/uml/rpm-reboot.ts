@@ -27,7 +27,8 @@ import {
 
 const PATIENTLY = { timeoutMs: 110_000, intervalMs: 500 };
 
-describe('uml/rpm-reboot', () => {
+describe('uml/rpm-reboot', function () {
+  this.timeout(400_000);
   let ip: string;
 
   before(function () {

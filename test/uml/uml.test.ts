@@ -5,7 +5,7 @@ import { builtRpms, distributionRpm } from '../support/rpm.ts';
 import { makeUmlDisk, runInUml, runMochaInUml, succeeded, type UmlResult } from '../support/uml.ts';
 
 describe('uml', function () {
-  this.timeout(700_000);
+  this.timeout(1_300_000);
   let vlan: Promise<UmlResult>;
   let systemd: Promise<UmlResult>;
   let ipvlan: Promise<UmlResult>;
