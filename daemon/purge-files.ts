@@ -39,9 +39,18 @@ export function removeFiles(files: PurgeFiles): string[] {
   return [...new Set(folders)].flatMap((folder) => {
     const names = namesIn(folder);
     if (names.length > 0) return names.map((name) => join(folder, name));
-    if (isThere(folder)) rmdirSync(folder);
+    if (isThere(folder)) removeFolder(folder);
     return [];
   });
+}
+
+/** One that something is mounted on stays, empty. */
+function removeFolder(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
+  }
 }
 
 /** The records of a folder, read without changing anything; what cannot be read is passed over. */
