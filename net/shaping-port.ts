@@ -105,6 +105,10 @@ export interface HostShapingPort {
    * Makes HTB on the parent (both directions) classify by the MACs of exactly these endpoints; the host's own MAC has a class
    * of its own, unknown MACs share a small one, priorities that sandboxes set are cleared. Idempotent; changes only what
    * differs. With no endpoints at all it is taken away.
+   *
+   * The MACs of all containers on the parent must be among them, those without a limit, too. What one container sends to
+   * another of the same parent is held by the receiver's limit only, unless macvlan_mode is `private` or `vepa`
+   * (net/shaping/kernel-host-shaping.ts tells all of it).
    * @returns what was missing or different, for people
    * @throws NotFound (parent), Conflict (a root qdisc that somebody made), KernelError, Unsupported
    */

@@ -66,12 +66,12 @@ export function hookStep(wanted: HookFilter, standing: readonly FilterLook[]): S
 }
 
 /** Tables of u32 are listed, too, and have no item number. */
-function isItem({ kind, handle }: FilterLook): boolean {
+export function isItem({ kind, handle }: FilterLook): boolean {
   return kind === 'u32' && (handle & 0xfff) !== 0;
 }
 
 /** All frames to our ifb, or to one that is gone, or to a policer; what else stands there is not ours to remove. */
-function isOurs({ u32, protocol }: FilterLook, ifbIndex: number | undefined): boolean {
+export function isOurs({ u32, protocol }: FilterLook, ifbIndex: number | undefined): boolean {
   if (u32 === undefined || protocol !== ETH_P_ALL || !matchesEverything(u32)) return false;
   return u32.police !== undefined || u32.redirectIndex === 0 || (u32.redirectIndex ?? -1) === ifbIndex;
 }

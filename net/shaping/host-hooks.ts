@@ -3,6 +3,7 @@ import { Conflict } from '../../core/errors.ts';
 import type { LinkInfo } from '../port.ts';
 import type { RtnetlinkSocket } from '../rtnetlink/socket.ts';
 import { TC_H_CLSACT_EGRESS, TC_H_CLSACT_HANDLE, TC_H_CLSACT_INGRESS } from '../rtnetlink/uapi.ts';
+import { isItem, isOurs } from './hook-filter.ts';
 import { type FilterLook, filterList, type QdiscLook } from './link-look.ts';
 import { isPriorityFilter, PRIORITY_FILTER_PREFERENCE } from './priority-filter.ts';
 
@@ -38,8 +39,16 @@ export function lookAtHooks(
   };
 }
 
-/** @throws Conflict if what somebody has put there is in the way */
-export function freeHooks(socket: RtnetlinkSocket, link: LinkInfo, qdiscs: readonly QdiscLook[]): HostHooks {
+/**
+ * @param ifbIndex of our ifb, if it stands, by which our own filter is known
+ * @throws Conflict if what somebody has put there is in the way
+ */
+export function freeHooks(
+  socket: RtnetlinkSocket,
+  link: LinkInfo,
+  qdiscs: readonly QdiscLook[],
+  ifbIndex: number | undefined,
+): HostHooks {
   const hooks = lookAtHooks(socket, link, qdiscs);
   const { name } = link;
   if (hooks.kind === 'ingress') {
@@ -47,10 +56,17 @@ export function freeHooks(socket: RtnetlinkSocket, link: LinkInfo, qdiscs: reado
       `parent link ${name} has a qdisc ingress, where enforce=host needs clsact: replace it (tc qdisc replace dev ${name} clsact takes the same filters), or use enforce=sandbox`,
     );
   }
+  // Beside each filter its kind is listed, with handle 0.
   const before = hooks.egress.find(
-    (one) => one.priority === PRIORITY_FILTER_PREFERENCE && !isPriorityFilter(one) && one.kind !== 'bpf',
+    (one) =>
+      one.priority === PRIORITY_FILTER_PREFERENCE &&
+      !isPriorityFilter(one) &&
+      (one.kind !== 'bpf' || one.handle !== 0),
   );
-  const beside = hooks.ingress.find((one) => one.priority === REDIRECT_PREFERENCE && one.kind !== 'u32');
+  const beside = hooks.ingress.find(
+    (one) =>
+      one.priority === REDIRECT_PREFERENCE && (one.kind !== 'u32' || (isItem(one) && !isOurs(one, ifbIndex))),
+  );
   const foreign = before ?? beside;
   if (foreign === undefined) return hooks;
   throw new Conflict(

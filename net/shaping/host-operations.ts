@@ -68,16 +68,13 @@ function settle(
   const link = links.find(({ name }) => name === parent);
   if (link === undefined) throw new NotFound(`parent link ${parent} does not exist on this host`);
   const qdiscs = qdiscList(socket);
-  const hooks = freeHooks(socket, link, qdiscs);
+  const spec = ifbOf(parent);
+  const foundIfb = links.find(({ name }) => name === spec.name);
+  const hooks = freeHooks(socket, link, qdiscs, ownIfb(foundIfb, spec)?.linkIndex);
   const standing = lookAtTree(socket, link.linkIndex, qdiscs);
   if (standing.root !== undefined && !isHostTree(standing.root)) throw foreignRoot(parent, standing.root);
 
-  const spec = ifbOf(parent);
-  const ifb = readyIfb(
-    socket,
-    spec,
-    links.find(({ name }) => name === spec.name),
-  );
+  const ifb = readyIfb(socket, spec, foundIfb);
   const ownMacs = ownMacsOf(link, links);
   const plan = (side: Side): TreePlan => ({
     side,

@@ -244,7 +244,7 @@ describe('net/shaping, by the host', () => {
     expect(tc('filter', 'show', 'dev', 'up0', 'ingress')).to.equal(filters);
   });
 
-  it('refuses a root qdisc of somebody, and a parent that is not there', async () => {
+  it('refuses what somebody has put in the way, and a parent that is not there', async () => {
     const plan = [endpoint(host.macvlan(), { in: shape(20) })];
     tc('qdisc', 'add', 'dev', 'up0', 'root', 'handle', '1:', 'bfifo');
     const error = await failure(shaping.settle('up0', plan, LINK));
@@ -252,6 +252,21 @@ describe('net/shaping, by the host', () => {
     expect(error.message).to.match(/^parent link up0 has a root qdisc bfifo 1: of somebody/);
     expect(await shaping.settle('up0', [], LINK)).to.deep.equal([]);
     expect(tc('qdisc', 'show', 'dev', 'up0')).to.include('bfifo 1:');
+    tc('qdisc', 'del', 'dev', 'up0', 'root');
+    tc('qdisc', 'add', 'dev', 'up0', 'clsact');
+    const theirs = 'protocol ip u32 match u32 0 0 flowid 1:1'.split(' ');
+    for (const [hook, preference] of [
+      ['ingress', '2'],
+      ['egress', '1'],
+    ] as const) {
+      tc('filter', 'add', 'dev', 'up0', hook, 'pref', preference, ...theirs);
+      const filters = tc('filter', 'show', 'dev', 'up0', hook);
+      const refusal = await failure(shaping.settle('up0', plan, LINK));
+      expect(refusal).to.be.instanceOf(Conflict);
+      expect(refusal.message).to.include(`a filter u32 of somebody at preference ${preference}`);
+      expect(tc('filter', 'show', 'dev', 'up0', hook)).to.equal(filters);
+      tc('filter', 'del', 'dev', 'up0', hook);
+    }
     expect(await failure(shaping.settle('none0', plan, LINK))).to.be.instanceOf(NotFound);
     expect(await shaping.settle('none0', [], LINK)).to.deep.equal([]);
   });

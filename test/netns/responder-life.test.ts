@@ -5,8 +5,11 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from '
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Conflict, KernelError } from '../../core/errors.ts';
+import { silentLogger } from '../../core/log.ts';
 import { programLoad } from '../../net/bpf/objects.ts';
+import { KernelWorker } from '../../net/kernel-worker.ts';
 import type { KernelResponder } from '../../net/responder.ts';
+import { KernelShaping } from '../../net/shaping/kernel-shaping.ts';
 import { need } from '../support/require.ts';
 import type { TestNamespace } from './namespace.ts';
 import {
@@ -101,6 +104,34 @@ describe('net/responder, its life', () => {
     expect(filters(segment.c1)).to.include('lanius-arp').and.include('pref 7 u32');
     await responder.detach(targetOf(segment.c1));
     expect(filters(segment.c1)).to.equal(others);
+  });
+
+  it('shares its clsact with limits, whichever comes first and whichever goes', async () => {
+    const worker = new KernelWorker({}, { log: silentLogger });
+    const shaping = new KernelShaping(worker);
+    const limit = { rateBitsPerSecond: 10e6, burstBytes: 15_140, limitBytes: 50_000 };
+    const both = { in: limit, out: limit };
+    try {
+      for (const first of ['limits', 'responder']) {
+        const target = targetOf(first === 'limits' ? segment.c1 : segment.c2);
+        const place = { at: 'sandbox', ...target } as const;
+        if (first === 'limits') await shaping.apply(place, both);
+        expect(await responder.attach(target, NETWORK)).to.equal(true);
+        if (first === 'responder') await shaping.apply(place, both);
+        expect((await shaping.apply(place, both))?.mended, first).to.deep.equal([]);
+        expect(await responder.attached(target, NETWORK_ID), first).to.equal(true);
+      }
+      expect(coldPing(segment.c1, C2)).to.have.length(1);
+      const target = targetOf(segment.c1);
+      await shaping.apply({ at: 'sandbox', ...target }, {});
+      expect(await responder.attached(target, NETWORK_ID)).to.equal(true);
+      expect(await responder.detach(targetOf(segment.c2))).to.equal(true);
+      expect((await shaping.apply({ at: 'sandbox', ...targetOf(segment.c2) }, both))?.mended).to.deep.equal(
+        [],
+      );
+    } finally {
+      await worker.close();
+    }
   });
 
   it('refuses a link that has a qdisc ingress, whose hook is the wrong one', async () => {
