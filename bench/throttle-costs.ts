@@ -7,7 +7,7 @@ import { runOk } from '../test/support/run.ts';
 import type { Samples } from './statistics.ts';
 import { Fleet } from './throttle-fleet.ts';
 import { inside, startServer } from './throttle-flow.ts';
-import type { ThrottleOptions } from './throttle-inside.ts';
+import type { ThrottleOptions } from './throttle-options.ts';
 
 const SMALL = shape(10);
 /** More than any sender here can make. */

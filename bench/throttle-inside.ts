@@ -8,6 +8,7 @@ import type { Result } from './report.ts';
 import { Samples } from './statistics.ts';
 import { editsUnderLoad, fleetCosts, packetCosts } from './throttle-costs.ts';
 import { type Load, type LoadFigures, runLoad, startServer } from './throttle-flow.ts';
+import type { ThrottleOptions } from './throttle-options.ts';
 import { cniAdd, cniRemove, hasCniPlugin, hasWondershaper, wondershaper } from './throttle-references.ts';
 import {
   type CellFigures,
@@ -15,25 +16,6 @@ import {
   type ThrottleFigures,
   throttleResults,
 } from './throttle-results.ts';
-
-export interface ThrottleOptions {
-  readonly megabits: readonly number[];
-  readonly streams: readonly number[];
-  readonly families: readonly (4 | 6)[];
-  /** Of each cell, of which the median counts. */
-  readonly repeats: number;
-  /** Before what passes is counted, and while. */
-  readonly warmUpMs: number;
-  readonly windowMs: number;
-  readonly referenceMegabits: readonly number[];
-  readonly referenceRounds: number;
-  /** Containers whose set-up is timed. */
-  readonly setups: number;
-  readonly containers: readonly number[];
-  readonly packetRounds: number;
-  readonly packetSeconds: number;
-  readonly edits: number;
-}
 
 const DIRECTIONS = ['out', 'in'] as const;
 /** What a sender of UDP makes here is not more. */

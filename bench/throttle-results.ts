@@ -3,7 +3,7 @@ import { type Result, resultOf } from './report.ts';
 import { median, percentile, type Samples } from './statistics.ts';
 import type { EditFigures } from './throttle-costs.ts';
 import type { Load, LoadFigures } from './throttle-flow.ts';
-import type { ThrottleOptions } from './throttle-inside.ts';
+import type { ThrottleOptions } from './throttle-options.ts';
 
 export interface CellFigures {
   readonly load: Load;

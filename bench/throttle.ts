@@ -5,7 +5,7 @@
 import type { Benchmark, BenchmarkOptions } from './benchmark.ts';
 import { measureInside } from './namespaces.ts';
 import type { Result } from './report.ts';
-import type { ThrottleOptions } from './throttle-inside.ts';
+import type { ThrottleOptions } from './throttle-options.ts';
 
 export const throttleBenchmark: Benchmark = {
   name: 'throttle',
