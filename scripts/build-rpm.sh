@@ -66,7 +66,7 @@ VERSION=$version node -e '
   const { name, description, license, type, engines, dependencies } = require("./package.json");
   const manifest = { name, version: process.env.VERSION, description, license, type, engines, dependencies };
   process.stdout.write(`${JSON.stringify(manifest, null, 2)}\n`);' >"$tree/package.json"
-cp -R bin systemd README.md CHANGELOG.md LICENSE "$tree/"
+cp -R bin systemd examples README.md CHANGELOG.md LICENSE "$tree/"
 cp -R rpm/files "$tree/files"
 mkdir "$tree/docs"
 cp docs/*.md docs/*.json "$tree/docs/"
