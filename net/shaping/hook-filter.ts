@@ -16,6 +16,8 @@ import { isPriorityFilter } from './priority-filter.ts';
 import type { Step } from './root-shaper.ts';
 
 export const HOOK_PREFERENCE = 1;
+/** Of what is sent: behind the filter that clears priorities, and not that of the other hook, see `standsAlone`. */
+export const EGRESS_PREFERENCE = 2;
 /** The first item of a table of u32; which table is the kernel's choice. */
 const FIRST_ITEM = 0x800;
 const NOTHING: Step = { requests: [] };
@@ -47,22 +49,31 @@ export function hookStep(wanted: HookFilter, standing: readonly FilterLook[]): S
       : { requests: removals(wanted, ours), mended: 'the filter is removed' };
   }
   const word = action.kind === 'redirect' ? 'redirect filter' : 'policer';
-  const [item, ...others] = items;
   const foreign = here.filter((one) => one.kind !== 'u32' || one.protocol !== ETH_P_ALL);
-  if (item === undefined && foreign.length === 0)
-    return {
-      requests: [filter(wanted, action, FIRST_ITEM)],
-      mended: `the ${word} was missing`,
-      needsHook: true,
-    };
+  const add = filter(wanted, action, FIRST_ITEM);
+  if (here.length === 0) return { requests: [add], mended: `the ${word} was missing`, needsHook: true };
+  if (foreign.length === 0 && standsAlone(items, action)) return NOTHING;
+  const [item, ...others] = items;
   if (item !== undefined && others.length === 0 && foreign.length === 0) {
-    if (item.u32 !== undefined && isSame(item, action)) return NOTHING;
     return { requests: [filter(wanted, action, item.handle)], mended: `the ${word} was another one` };
   }
   return {
-    requests: [...removals(wanted, here), filter(wanted, action, FIRST_ITEM)],
+    requests: [...removals(wanted, here), add],
     mended: `filters of somebody stood in the place of the ${word}`,
   };
+}
+
+/**
+ * Ours, and nothing else in its table: the kernel lists items of the other hook's filter of that preference here, too, which
+ * are in a table of their own (net/sched/cls_u32.c tc_u_common is one for both hooks).
+ */
+function standsAlone(items: readonly FilterLook[], action: HookAction): boolean {
+  const ours = items.find((one) => isSame(one, action));
+  return ours !== undefined && items.every((one) => one === ours || tableOf(one) !== tableOf(ours));
+}
+
+function tableOf({ handle }: FilterLook): number {
+  return handle >>> 20;
 }
 
 /** Tables of u32 are listed, too, and have no item number. */

@@ -17,7 +17,7 @@ import { TC_H_CLSACT, TC_H_CLSACT_EGRESS, TC_H_CLSACT_HANDLE } from '../rtnetlin
 import type { Shape, ShapeOutcome } from '../shaping-port.ts';
 import { type ShapingFeatures, type Way, wayOfReceiving, wayOfSending } from './features.ts';
 import { isOurHandle } from './handles.ts';
-import { hookStep } from './hook-filter.ts';
+import { EGRESS_PREFERENCE, hookStep } from './hook-filter.ts';
 import { ingressParent, type LinkLook, lookAtLink, type QdiscsLook } from './link-look.ts';
 import { type IfbSpec, ownIfb, type ReadyIfb, readyIfb } from './own-ifb.ts';
 import { isPriorityFilter, priorityFilterDelete, withPriorityProgram } from './priority-filter.ts';
@@ -141,8 +141,9 @@ function stepsOfSending(
   );
   if (look.hook === 'ingress' && how === 'police') throw needsClsact(look);
   if (look.hook === 'ingress') return [root];
+  const hook = { linkIndex, parent: TC_H_CLSACT_EGRESS, preference: EGRESS_PREFERENCE };
   const policed = how === 'police' && sends !== undefined ? { action: police(sends) } : {};
-  return [root, hookStep({ linkIndex, parent: TC_H_CLSACT_EGRESS, ...policed }, look.egress)];
+  return [root, hookStep({ ...hook, ...policed }, look.egress)];
 }
 
 function stepsOfReceiving(

@@ -200,6 +200,20 @@ describe('net/shaping', () => {
       .and.not.include('pref 1 ');
   });
 
+  it('is not confused by a filter of its preference at the other hook, which the kernel lists with its own', async () => {
+    tc('qdisc', 'add', 'dev', 'eth0', 'clsact');
+    tc(...'filter add dev eth0 egress pref 1 protocol all u32 match u32 0 0 flowid 1:1'.split(' '));
+    await shaping.apply(box.place, BOTH);
+    expect((await shaping.apply(box.place, BOTH))?.mended).to.deep.equal([]);
+    // but a filter that goes before ours in its own table is one too many
+    tc(
+      ...'filter add dev eth0 ingress pref 1 protocol all handle ::1 u32 match u32 0 0 flowid 1:1'.split(' '),
+    );
+    expect((await shaping.apply(box.place, BOTH))?.mended).to.have.length(1);
+    expect((await shaping.apply(box.place, BOTH))?.mended).to.deep.equal([]);
+    expect(tc('filter', 'show', 'dev', 'eth0', 'egress')).to.include('flowid 1:1');
+  });
+
   it('takes away nothing that somebody else has put at the root', async () => {
     tc(
       'qdisc',

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { expect } from 'chai';
 import { labFile, need } from '../support/require.ts';
-import { builtRpms, distributionRpm } from '../support/rpm.ts';
+import { builtRpms, distributionRpm, removeRpms } from '../support/rpm.ts';
 import { makeUmlDisk, runInUml, runMochaInUml, succeeded, type UmlResult } from '../support/uml.ts';
 
 describe('uml', function () {
@@ -11,24 +11,40 @@ describe('uml', function () {
   let ipvlan: Promise<UmlResult>;
   let responder: Promise<UmlResult>;
   let rpm: Promise<readonly UmlResult[]>;
+  let shaping: Promise<UmlResult>;
+  let policer: Promise<UmlResult>;
 
   before(function () {
     need(this, 'root', 'lab', 'uml', 'rpm');
-    // a guest has one CPU: both at once take as long as one
+    // Three rows of guests beside each other, each with one CPU: more at once would be too many for two cores.
     vlan = runMochaInUml('test/uml/vlan.js', { timeoutMs: 600_000 });
-    systemd = runMochaInUml('test/uml/systemd.js', { mode: 'systemd', timeoutMs: 280_000 });
-    ipvlan = runMochaInUml('test/uml/ipvlan.js', { timeoutMs: 280_000 });
-    responder = runMochaInUml('test/netns/responder-life.test.js', { timeoutMs: 400_000 });
-    rpm = bootTwice();
-    for (const running of [vlan, systemd, ipvlan, responder, rpm]) running.catch(() => {}); // told by the test that waits for it
+    systemd = runMochaInUml('test/uml/systemd.js', { mode: 'systemd', timeoutMs: 400_000 });
+    rpm = following(systemd, bootTwice);
+    ipvlan = runMochaInUml('test/uml/ipvlan.js', { timeoutMs: 400_000 });
+    responder = following(ipvlan, () =>
+      runMochaInUml('test/netns/responder-life.test.js', { timeoutMs: 400_000 }),
+    );
+    shaping = following(responder, () => runMochaInUml('test/netns/shaping.test.js', { timeoutMs: 400_000 }));
+    policer = following(shaping, () => runMochaInUml('test/uml/policer.js', { timeoutMs: 280_000 }));
+    // Told by the test that waits for it.
+    for (const running of all()) running.catch(() => {});
   });
-  after(() => Promise.allSettled([vlan, systemd, ipvlan, responder, rpm]));
+  after(async () => {
+    await Promise.allSettled(all());
+    removeRpms();
+  });
+
+  const all = (): Promise<unknown>[] => [vlan, systemd, rpm, ipvlan, responder, shaping, policer];
 
   it('carries the VLANs of Lanius over a trunk between two machines', () => passed(vlan));
 
   it('gives containers ipvlan links, on a kernel that has them', () => passed(ipvlan));
 
   it('answers ARP on a kernel that is late with memory for the maps', () => passed(responder));
+
+  it('shapes and mends on a kernel that loads what it needs as modules', () => passed(shaping));
+
+  it('falls back to a policer', () => passed(policer));
 
   it('runs Lanius as a hardened unit of systemd, beside docker.service', () => passed(systemd));
 
@@ -82,4 +98,9 @@ async function passed(running: Promise<UmlResult>): Promise<void> {
     .split('\n')
     .filter((line) => /^ +✔|^ +exposure|^ +restart:|^ +the engine|^ +(up|down)grade:|^ +erased:/.test(line));
   console.log(lines.map((line) => `    ${line}`).join('\n'));
+}
+
+/** Begins when the other has ended, however it did. */
+function following<T>(other: Promise<unknown>, begin: () => Promise<T>): Promise<T> {
+  return other.then(begin, begin);
 }
