@@ -82,8 +82,17 @@ export function hostIfbNameOf(endpointId: string): string {
   return `li${endpointId.slice(0, 12)}`;
 }
 
+const PARENT_IFB_PREFIX = 'lanius:parent-ifb:';
+
 /** Mark on the ifb of a parent whose endpoints the host itself shapes (`enforce=host`). */
-export const PARENT_IFB_MARK = 'lanius:parent-ifb';
+export function parentIfbMarkOf(parent: string): string {
+  return `${PARENT_IFB_PREFIX}${parent}`;
+}
+
+/** The parent that an ifb is for, or undefined if its alias is no such mark; the parent itself may be gone. */
+export function parentOfIfbMark(alias: string): string | undefined {
+  return alias.startsWith(PARENT_IFB_PREFIX) ? alias.slice(PARENT_IFB_PREFIX.length) : undefined;
+}
 
 /** The name of the ifb for a parent: the same at every start, at most 15 characters. */
 export function parentIfbNameOf(parent: string): string {

@@ -13,8 +13,8 @@ import {
   hostIfbNameOf,
   isOurMark,
   linkNameOf,
-  PARENT_IFB_MARK,
   parentIfbNameOf,
+  parentOfIfbMark,
   SHIM_MARK,
   shimNameOf,
   shortId,
@@ -87,6 +87,16 @@ function ofLink(link: LinkInfo, view: HostView): Belonging[] {
     return [belonging(kinds[name] ?? 'link', name, ownerOfEndpoint(endpointId, view))];
   }
   const { networks } = view;
+  const shaped = parentOfIfbMark(alias);
+  if (shaped !== undefined && name === parentIfbNameOf(shaped)) {
+    return [
+      belonging(
+        'ifb',
+        name,
+        networkOf(networks, ({ parent }) => parent === shaped),
+      ),
+    ];
+  }
   switch (alias) {
     case VLAN_MARK:
       return [
@@ -104,14 +114,6 @@ function ofLink(link: LinkInfo, view: HostView): Belonging[] {
           'shim',
           name,
           networkOf(networks, ({ hostAccess, parent }) => hostAccess === true && shimNameOf(parent) === name),
-        ),
-      ];
-    case PARENT_IFB_MARK:
-      return [
-        belonging(
-          'ifb',
-          name,
-          networkOf(networks, ({ parent }) => parentIfbNameOf(parent) === name),
         ),
       ];
     default:

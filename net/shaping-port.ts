@@ -117,7 +117,7 @@ export interface HostShapingPort {
     endpoints: readonly HostShapedEndpoint[],
     linkBitsPerSecond: number,
   ): Promise<readonly string[]>;
-  /** Parents that bear our HTB. */
+  /** Parents that bear our HTB, or whose ifb has outlived them. */
   parents(): Promise<readonly string[]>;
   traffic(parent: string, endpointIds: readonly string[]): Promise<ReadonlyMap<string, EndpointTraffic>>;
 }

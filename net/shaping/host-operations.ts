@@ -1,6 +1,6 @@
 /** Shaping on the host's side of a parent, in the kernel worker: what it does for `HostShapingPort`. */
 import { NotFound, Unsupported } from '../../core/errors.ts';
-import { endpointIdOfAlias, PARENT_IFB_MARK, parentIfbNameOf } from '../../core/ids.ts';
+import { endpointIdOfAlias, parentIfbMarkOf, parentIfbNameOf, parentOfIfbMark } from '../../core/ids.ts';
 import { linkList } from '../macvlan.ts';
 import type { Handlers, Operation } from '../operation.ts';
 import type { LinkInfo } from '../port.ts';
@@ -194,14 +194,16 @@ function ownMacsOf(parent: LinkInfo, links: readonly LinkInfo[]): string[] {
 }
 
 function ifbOf(parent: string): { readonly name: string; readonly alias: string } {
-  return { name: parentIfbNameOf(parent), alias: PARENT_IFB_MARK };
+  return { name: parentIfbNameOf(parent), alias: parentIfbMarkOf(parent) };
 }
 
+/** Also those whose ifb has outlived them. */
 function parentsOf(links: readonly LinkInfo[], qdiscs: readonly QdiscLook[]): string[] {
-  return links
-    .filter(({ linkIndex, alias }) => {
-      const root = rootOf(qdiscs, linkIndex);
-      return alias !== PARENT_IFB_MARK && root !== undefined && isHostTree(root);
-    })
-    .map(({ name }) => name);
+  const shaped = links.flatMap(({ name, linkIndex, alias }) => {
+    const parent = parentOfIfbMark(alias ?? '');
+    if (parent !== undefined) return [parent];
+    const root = rootOf(qdiscs, linkIndex);
+    return root !== undefined && isHostTree(root) ? [name] : [];
+  });
+  return [...new Set(shaped)];
 }

@@ -236,6 +236,13 @@ describe('net/shaping, by the host', () => {
     expect(host.home.link(ifb)).to.equal(undefined);
     expect(await shaping.settle('up0', [], LINK)).to.deep.equal([]);
     expect(await shaping.parents()).to.deep.equal([]);
+    // the parent is gone, and the ifb stays behind
+    host.home.ip('link', 'add', 'other0', 'type', 'veth', 'peer', 'name', 'other1');
+    await shaping.settle('other0', [endpoint(box, { in: shape(20) })], LINK);
+    host.home.ip('link', 'del', 'other0');
+    expect(await shaping.parents()).to.deep.equal(['other0']);
+    expect(await shaping.settle('other0', [], LINK)).to.deep.equal(['the ifb is removed']);
+    expect(await shaping.parents()).to.deep.equal([]);
     tc('qdisc', 'add', 'dev', 'up0', 'clsact');
     tc(...'filter add dev up0 ingress pref 7 protocol ip u32 match u32 0 0 flowid 1:1'.split(' '));
     const filters = tc('filter', 'show', 'dev', 'up0', 'ingress');

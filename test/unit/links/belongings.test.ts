@@ -6,7 +6,7 @@ import {
   hostIfbNameOf,
   linkAliasOf,
   linkNameOf,
-  PARENT_IFB_MARK,
+  parentIfbMarkOf,
   parentIfbNameOf,
   SHIM_MARK,
   shimNameOf,
@@ -79,7 +79,7 @@ describe('links/belongings', () => {
     ]);
     expect(all({ links: ifb })).to.deep.equal(['ifb lieeeeeeeeeeee -']);
     const name = parentIfbNameOf('eth0');
-    const ofParent = [link(name, PARENT_IFB_MARK, 'ifb')];
+    const ofParent = [link(name, parentIfbMarkOf('eth0'), 'ifb')];
     expect(all({ links: ofParent, networks: [network] })).to.deep.equal([`ifb ${name} network aaaaaaaaaaaa`]);
     expect(all({ links: ofParent })).to.deep.equal([`ifb ${name} -`]);
     expect(all({ links: [link(name, undefined, 'ifb')] })).to.deep.equal([`link ${name} -`]);
