@@ -3,10 +3,11 @@
  * One place for all of it, used by both boots (rpm.ts and rpm-reboot.ts).
  */
 import { readFileSync, writeFileSync } from 'node:fs';
+import { expect } from 'chai';
 import type { Place } from '../support/ping.ts';
 import { until } from '../support/poll.ts';
 import { labFile } from '../support/require.ts';
-import { runOk } from '../support/run.ts';
+import { run, runOk } from '../support/run.ts';
 
 export const CONFIG = '/etc/lanius/config.json';
 export const ETCD = 'http://127.0.0.1:2379';
@@ -93,6 +94,34 @@ export async function startContainer(name: string, ...words: readonly string[]):
     'sleep',
     '100000',
   );
+}
+
+/** For `startContainer`. */
+export const LIMITED = ['-e', 'net_in=40mbit', '-e', 'net_out=30mbit'];
+
+/** Both are in force, as the daemon says and as the kernel has it. */
+export async function untilLimited(container: string): Promise<void> {
+  const pid = await docker('inspect', '-f', '{{.State.Pid}}', container);
+  await until(
+    `the limits of ${container}`,
+    async () => {
+      const { stdout } = await run(['lanius', 'limit', 'ls', '-o', 'json']);
+      const { limits } = JSON.parse(stdout) as {
+        limits: {
+          containerName?: string;
+          in?: { rate: string; state: string };
+          out?: { rate: string; state: string };
+        }[];
+      };
+      const found = limits.find(({ containerName }) => containerName === container);
+      const said = [found?.in, found?.out].map((one) => `${one?.rate} ${one?.state}`).join(', ');
+      return said === '40mbit in force, 30mbit in force';
+    },
+    { timeoutMs: 60_000, intervalMs: 500 },
+  );
+  expect(await sh(`nsenter -t ${pid} -n tc qdisc show`))
+    .to.match(/tbf .*rate 30Mbit/)
+    .and.match(/tbf .*rate 40Mbit/);
 }
 
 export async function importImage(): Promise<void> {

@@ -22,6 +22,7 @@ import {
   sh,
   show,
   startContainer,
+  untilLimited,
   untilServing,
 } from './rpm-host.ts';
 
@@ -36,7 +37,7 @@ describe('uml/rpm-reboot', function () {
     ({ ip } = recall<{ ip: string }>('kept.json'));
   });
 
-  it('has the container back after the boot, with its address, its VLAN and its lease, without a hand', async () => {
+  it('has the container back after the boot, with its address, its VLAN, its lease and its limits, without a hand', async () => {
     await until('the engine serves', async () => (await run(['docker', 'ps'])).status === 0, PATIENTLY);
     const running = async () => (await docker('inspect', '-f', '{{.State.Running}}', 'kept')) === 'true';
     await until('the container runs', running, PATIENTLY);
@@ -48,6 +49,7 @@ describe('uml/rpm-reboot', function () {
     const engine = Number(await show('docker.service', 'ExecMainStartTimestampMonotonic'));
     expect(ready, 'Lanius is ready before the engine starts').to.be.greaterThan(0).and.lessThan(engine);
     expect(await sh('lanius ip ls')).to.contain(ip);
+    await untilLimited('kept');
   });
 
   it('refuses to be purged while a container runs', async () => {

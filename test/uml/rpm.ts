@@ -19,6 +19,7 @@ import {
   ETCD,
   importImage,
   installedVersion,
+  LIMITED,
   makeNetwork,
   OUTSIDE,
   prepareHost,
@@ -27,6 +28,7 @@ import {
   sh,
   show,
   startContainer,
+  untilLimited,
   untilServing,
 } from './rpm-host.ts';
 
@@ -101,9 +103,10 @@ describe('uml/rpm', function () {
   it(`runs ${CONTAINERS} containers on a VLAN`, async () => {
     await makeNetwork();
     // an engine of this age knows no sticky addresses: the user says which
-    await startContainer('kept', '--restart', 'always', '--ip', '10.5.16.200');
+    await startContainer('kept', '--restart', 'always', '--ip', '10.5.16.200', ...LIMITED);
     for (let i = 1; i < CONTAINERS; i += 1) await startContainer(`c${i}`);
     await sh(OUTSIDE.command(['ping', '-c1', '-W2', await addressOf('kept')]).join(' '));
+    await untilLimited('kept');
   });
 
   it('is upgraded and downgraded without a lost packet, and keeps the settings', async () => {
