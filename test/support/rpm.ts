@@ -61,7 +61,7 @@ export async function distributionRpm(rpms: readonly string[]): Promise<string> 
 }
 
 /** Takes away what was built. */
-export function removeRpms(): void {
+function removeRpms(): void {
   if (home !== undefined) rmSync(home, { recursive: true, force: true });
   home = undefined;
   built.clear();
@@ -71,6 +71,8 @@ function rpmHome(): string {
   if (home === undefined) {
     mkdirSync(labFile('uml'), { recursive: true });
     home = mkdtempSync(labFile('uml/rpm-'));
+    // several files of one run of mocha use them
+    process.once('exit', removeRpms);
   }
   return home;
 }
