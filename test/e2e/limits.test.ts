@@ -175,6 +175,27 @@ describe('e2e/limits, three engines', function () {
     });
   });
 
+  it('that cannot be read keep a container from starting where the engine waits, and are told where it does not', async () => {
+    await onEach(lab, async (machine) => {
+      const words = ['run', '-d', '--name', 'unread', '--network', 'flat', '-e', 'net_out=10mbps'];
+      const { status, stderr } = await machine.tryDocker(...words, IMAGE, 'sleep', '1000');
+      const text = 'env net_out: rate "10mbps" may mean bits or bytes a second';
+      if (machine.engine === '28.5') {
+        expect(status).to.equal(125);
+        expect(stderr).to.contain(text);
+        return;
+      }
+      expect(status, stderr).to.equal(0);
+      await until('it is told', async () => {
+        const said = await machine.tryLanius('doctor', '-o', 'json');
+        return (JSON.parse(said.stdout) as { checks: { finding: string }[] }).checks.some(({ finding }) =>
+          finding.includes('10mbps'),
+        );
+      });
+      expect((await machine.tryLanius('limit', 'ls')).stdout).to.contain('10mbps');
+    });
+  });
+
   async function firstAct(
     machine: Machine,
     flags: readonly string[],
