@@ -60,7 +60,7 @@ async function accuracy(options: ThrottleOptions): Promise<CellFigures[]> {
       const runs: LoadFigures[] = [];
       for (let repeat = 0; repeat < options.repeats; repeat++)
         runs.push(await loaded(host, box, box.place, load));
-      cells.push({ load, runs });
+      cells.push({ load, runs, ...(await freePace(host, box, load)) });
       say(`${nameOf(load)}: ${runs.map(({ achieved }) => achieved.toFixed(2)).join(', ')}`);
     }
     return cells;
@@ -82,6 +82,14 @@ function loads({ megabits, streams, families, warmUpMs, windowMs }: ThrottleOpti
       ];
     }),
   );
+}
+
+/** What the sender makes without a limit, where that may be less than the limit: UDP at high rates. */
+async function freePace(host: ShapedHost, box: Sandbox, load: Load): Promise<{ freeMegabits?: number }> {
+  if (load.protocol !== 'udp' || load.megabits < MOST_UDP_MEGABITS) return {};
+  await host.shaping().apply(box.place, {});
+  const { achieved } = await runLoad(box.namespace, load, () => counted(box, load.direction));
+  return { freeMegabits: achieved };
 }
 
 async function loaded(host: ShapedHost, box: Sandbox, place: ShapePlace, load: Load): Promise<LoadFigures> {
