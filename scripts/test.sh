@@ -100,7 +100,7 @@ limit() {
   case $1 in
     unit) echo 120 ;;
     contract) echo 240 ;;
-    netns) echo 400 ;;
+    netns) echo 600 ;;
     integration) echo 300 ;;
     race) echo 600 ;;
     outage) echo 1200 ;;
