@@ -93,7 +93,7 @@ function ofLink(link: LinkInfo, view: HostView): Belonging[] {
       belonging(
         'ifb',
         name,
-        networkOf(networks, ({ parent }) => parent === shaped),
+        networkOf(networks, ({ parent, enforce }) => parent === shaped && enforce === 'host'),
       ),
     ];
   }

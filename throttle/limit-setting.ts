@@ -117,7 +117,8 @@ export class LimitSetting implements LimitStates {
     const plan = planOf(wish, link.mtuBytes);
     const planText = JSON.stringify(plan);
     try {
-      const outcome = await this.#put(link, place, plan, { fresh, before });
+      const mayMakeLinks = wish.container?.netAdmin === true;
+      const outcome = await this.#put(link, place, plan, { fresh, before, mayMakeLinks });
       const repaired = before?.plan === planText ? outcome.mended : [];
       if (repaired.length > 0) mended(repaired.join('; '));
       const count = (known?.mended ?? 0) + (repaired.length > 0 ? 1 : 0);
@@ -134,7 +135,7 @@ export class LimitSetting implements LimitStates {
     { network }: LimitedLink,
     place: ShapePlace,
     plan: ShapePlan,
-    { fresh, before }: { readonly fresh: boolean; readonly before: InForce | undefined },
+    { fresh, before, mayMakeLinks }: Circumstances,
   ): Promise<Outcome> {
     const { shaping, host } = this.#deps;
     const parts: string[] = [];
@@ -150,7 +151,8 @@ export class LimitSetting implements LimitStates {
     if (!isNothing) failpoint('limits.after-apply');
     if (outcome === undefined) return { mended: [] };
     parts.push(...outcome.mended);
-    if (!isNothing && !fresh && place.at === 'sandbox') {
+    // Who has no NET_ADMIN makes no links: another one on that parent is the engine's.
+    if (!isNothing && !fresh && place.at === 'sandbox' && mayMakeLinks) {
       const removed = await shaping.removeBypasses(place);
       parts.push(...removed.map((name) => `link ${name} stepped around the limit and was removed`));
     }
@@ -163,6 +165,14 @@ export class LimitSetting implements LimitStates {
     if (JSON.stringify(before) === JSON.stringify(state)) return;
     for (const listener of this.#listeners) listener(state);
   }
+}
+
+interface Circumstances {
+  /** The link is new in its sandbox, and nothing stands on it. */
+  readonly fresh: boolean;
+  readonly before: InForce | undefined;
+  /** The container has NET_ADMIN. */
+  readonly mayMakeLinks: boolean;
 }
 
 interface Outcome extends ShapeOutcome {

@@ -80,7 +80,9 @@ describe('links/belongings', () => {
     expect(all({ links: ifb })).to.deep.equal(['ifb lieeeeeeeeeeee -']);
     const name = parentIfbNameOf('eth0');
     const ofParent = [link(name, parentIfbMarkOf('eth0'), 'ifb')];
-    expect(all({ links: ofParent, networks: [network] })).to.deep.equal([`ifb ${name} network aaaaaaaaaaaa`]);
+    expect(all({ links: ofParent, networks: [{ ...network, enforce: 'host' }] })).to.deep.equal([
+      `ifb ${name} network aaaaaaaaaaaa`,
+    ]);
     expect(all({ links: ofParent })).to.deep.equal([`ifb ${name} -`]);
     expect(all({ links: [link(name, undefined, 'ifb')] })).to.deep.equal([`link ${name} -`]);
   });

@@ -119,9 +119,12 @@ describe('throttle/limit-setting', () => {
     expect(states.at(-1)?.out.source).to.equal('override');
   });
 
-  it('removes links that step around the limit, and tells them', async () => {
+  it('removes links that step around the limit, and tells them, where the container could make them', async () => {
     await apply('arrived');
     bypasses = ['sly'];
+    await apply();
+    expect(mended).to.deep.equal([]);
+    wish = { ...OUT, container: { containerId: 'c1', name: 'web', netAdmin: true } };
     await apply();
     expect(mended.join()).to.contain('link sly stepped around the limit and was removed');
   });
