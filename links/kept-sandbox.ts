@@ -84,6 +84,7 @@ export class KeptSandbox {
   #pending: Occasion | undefined;
   #running: Promise<void> | undefined;
   #timer: { readonly handle: NodeJS.Timeout; readonly at: number } | undefined;
+  #requiredPending = false;
   #retryMs = FIRST_RETRY_MS;
   #wishedAt = Number.NEGATIVE_INFINITY;
   /** What is applied next was asked for by us. */
@@ -164,6 +165,16 @@ export class KeptSandbox {
       this.#timer = undefined;
       await this.#run();
     }
+    this.checkRequired();
+  }
+
+  /** What must be in force is not, or is not known to be: an application is under way. */
+  get requiredPending(): boolean {
+    return this.#requiredPending;
+  }
+
+  /** @throws why a required setting is not in force */
+  checkRequired(): void {
     const required = this.#deps.settings.filter((setting) => setting.required).map(({ name }) => name);
     for (const name of required) {
       const problem = this.#problems.get(name) ?? this.#problems.get('look');
@@ -214,6 +225,13 @@ export class KeptSandbox {
   }
 
   async #applyAll(asked: Occasion): Promise<void> {
+    this.#requiredPending = true;
+    await this.#lookAndApply(asked).finally(() => {
+      this.#requiredPending = false;
+    });
+  }
+
+  async #lookAndApply(asked: Occasion): Promise<void> {
     const { sandboxes, networks, counters } = this.#deps;
     const { endpointId, networkId, sandboxKey: namespacePath } = this.endpoint;
     const network = networks.get(networkId);
@@ -244,7 +262,10 @@ export class KeptSandbox {
 
   async #applyTo(link: SandboxLink, occasion: Occasion): Promise<void> {
     const isOurLoss = occasion === 'check' || occasion === 'neighbours-lost';
-    for (const setting of this.#deps.settings) {
+    // Those that a start cannot do without go first.
+    const inTurn = this.#deps.settings.toSorted((a, b) => Number(b.required) - Number(a.required));
+    for (const setting of inTurn) {
+      if (!setting.required) this.#requiredPending = false;
       const mended = (what: string): void => {
         if (!isOurLoss || this.#closed) return;
         this.#deps.counters.mended++;

@@ -94,14 +94,15 @@ export class SandboxKeeper implements Sandboxes {
     const kept = this.#kept.get(endpointId) ?? (endpoint && this.#keep(endpoint, false));
     if (kept === undefined) return;
     const work = kept.program();
-    if (this.#deps.settings.some(({ required }) => required)) return work;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<'late'>((resolve) => {
       timer = setTimeout(() => resolve('late'), OPTIONAL_WAIT_MS).unref();
     });
     // What fails later is told by the sandbox itself.
     if ((await Promise.race([work, late])) === 'late') {
+      if (kept.requiredPending) return work;
       work.catch(() => {});
+      kept.checkRequired();
       this.#logger.warn(
         'a container starts before the settings of its sandbox are in force: the host is busy',
         {
