@@ -28,7 +28,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-[ ${#layers[@]} -gt 0 ] || layers=(unit contract outage uml integration netns race e2e quickstart)
+[ ${#layers[@]} -gt 0 ] || layers=(unit contract integration netns outage uml race e2e quickstart)
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
