@@ -46,7 +46,7 @@ const ENGINE_LIMIT_MS = 5000;
 /** One part of forgetting. */
 const PART_MS = 5000;
 /** Kinds that are links of the host's own name space, made for endpoints. */
-const ENDPOINT_LINKS = ['endpoint link', 'host end', 'link'];
+const ENDPOINT_LINKS = ['endpoint link', 'host end', 'ifb', 'link'];
 
 export class Purge {
   readonly #config: Config;
@@ -186,7 +186,7 @@ export class Purge {
 
   /** @returns what stays, and why */
   async #clearKernel(kept: readonly SeenNetwork[]): Promise<string[]> {
-    const { records, net, kernel } = this.#daemon;
+    const { records, net, kernel, throttle } = this.#daemon;
     const ids = new Set(kept.map(({ networkId }) => networkId));
     for (const kind of Object.values(records)) await kind.load();
     for (const { networkId } of records.networks.list())
@@ -194,6 +194,8 @@ export class Purge {
     for (const { endpointId, networkId } of records.endpoints.list())
       if (!ids.has(networkId)) await records.endpoints.delete(endpointId);
     const links = this.#links(records);
+    // Before the ifb of a parent would be deleted: what is redirected to none is lost.
+    if (ids.size === 0) await throttle.uplinkPart.settle();
     for (const { kind, object } of leaksOf(await links.survey.examine()))
       if (ENDPOINT_LINKS.includes(kind)) await net.linkDelete(object);
     await links.uplinks.settle();

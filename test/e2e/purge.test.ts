@@ -17,8 +17,11 @@ describe('e2e/purge', function () {
     h1 = lab.machine('h1');
     await h1.startLanius({ etcd: { hosts: [lab.etcd.endpoint] } });
     await h1.startEngine();
-    await createNetwork(h1, { name: 'flat', subnet: '10.77.0.0/16', gateway: '10.77.0.2' });
-    await h1.docker('run', '-d', '--name', 'web', '--network', 'flat', 'bb:1', 'sleep', '100000');
+    const options = ['-o', 'macvlan_mode=private', '-o', 'enforce=host'];
+    await createNetwork(h1, { name: 'flat', subnet: '10.77.0.0/16', gateway: '10.77.0.2', options });
+    const words = ['--name', 'web', '--network', 'flat', '-e', 'net_out=20mbit'];
+    await h1.docker('run', '-d', ...words, 'bb:1', 'sleep', '100000');
+    expect(await h1.sh('tc class show dev eth0')).to.contain('20Mbit');
   });
   after(() => lab?.down());
 
@@ -56,6 +59,7 @@ describe('e2e/purge', function () {
     expect(status, stderr).to.equal(0);
     expect(stdout).to.contain('network flat keeps its links: web run on it');
     expect(await ping.stop()).to.include({ lost: 0 });
+    expect(await h1.sh('tc class show dev eth0')).to.contain('20Mbit');
     const keys = await keysOf(lab);
     expect(keys.filter((key) => /h1|leases|holds|uses/.test(key))).to.deep.equal([]);
     expect(await h1.sh('ls -A /var/lib/lanius /etc/lanius')).to.equal('/etc/lanius:\n\n/var/lib/lanius:');
@@ -65,6 +69,7 @@ describe('e2e/purge', function () {
     await h1.stopEngine();
     // the ARP responder that the running container had
     expect((await h1.tryLanius('purge', '--yes')).stdout).to.contain('nothing is left of Lanius');
+    expect(await h1.sh('tc qdisc show dev eth0; ip link show type ifb')).to.not.match(/htb|ifb/);
     const { status, stdout } = await h1.tryLanius('purge', '--yes');
     expect(`${status} ${stdout}`).to.equal('0 there is nothing of Lanius on this host\n');
   });
