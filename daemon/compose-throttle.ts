@@ -111,11 +111,15 @@ export function composeThrottle(parts: ThrottleParts) {
       },
     },
   );
+  let known = false;
   overrides.onChange((names) => {
     for (const { endpointId } of endpoints.list()) {
       const name = containers.of(endpointId)?.name;
       if (name !== undefined && names.includes(name)) limits.wishChanged(endpointId);
+      // What stood since before the start is looked at now that all is known.
+      else if (!known) parts.changed(endpointId);
     }
+    known = true;
   });
   containers.onFound((endpointId) => limits.wishChanged(endpointId));
   book.onChange(() => limits.allChanged());

@@ -13,6 +13,8 @@ export interface EndpointWish extends Wish {
 }
 
 export interface EndpointWishes {
+  /** What people set in etcd has been read once. Before, nothing may be concluded for what runs already. */
+  readonly ready: boolean;
   /** As far as it is known now; from memory. */
   of(endpoint: EndpointRecord, network: NetworkRecord): EndpointWish;
   /**

@@ -12,7 +12,7 @@ import type { EndpointWishes } from './endpoint-wish.ts';
 import { planOf } from './limit-setting.ts';
 
 export interface HostLimitsDependencies {
-  readonly wishes: Pick<EndpointWishes, 'of'>;
+  readonly wishes: Pick<EndpointWishes, 'of' | 'ready'>;
   readonly shaping: Pick<HostShapingPort, 'settle' | 'parents'>;
   readonly networks: { list(): readonly NetworkRecord[]; get(id: string): NetworkRecord | undefined };
   readonly endpoints: { list(): readonly EndpointRecord[] };
@@ -54,11 +54,12 @@ export class HostLimits {
 
   /** Parents from which the last such network has gone, and those whose endpoints have. Never throws. */
   async settleAll(): Promise<void> {
-    const { shaping, logger } = this.#deps;
-    const wanted = this.#deps.networks.list().filter(enforcesOnHost);
+    const { shaping, networks, wishes, logger } = this.#deps;
+    const wanted = networks.list().filter(enforcesOnHost);
     try {
       const parents = new Set([...(await shaping.parents()), ...wanted.map(({ parent }) => parent)]);
-      for (const parent of parents) await this.settle(parent);
+      // Before it is known what people have set in etcd, what is wanted stays as it stands.
+      for (const parent of parents) if (wishes.ready || !this.#enforced(parent)) await this.settle(parent);
     } catch (err) {
       logger.warn('the limits on the side of the host could not be put in order', { err });
     }

@@ -7,6 +7,7 @@
  * - A limit that is wished and not in force is an error, told in the endpoint's state: never silently no limit.
  * - What cannot be read is never "no limit": a weaker source counts, and where the engine waits for us the start fails.
  * - A container for which nobody wishes anything costs its start nothing.
+ * - As long as it is not known what people have set in etcd, what stands from before a restart stays.
  */
 import { InvalidRequest, toDriverError } from '../core/errors.ts';
 import { failpoint } from '../core/failpoint.ts';
@@ -75,6 +76,9 @@ export class LimitSetting implements LimitStates {
     const { wishes } = this.#deps;
     const { endpoint, network } = link;
     const { endpointId } = endpoint;
+    // What stands on a link that was there before us may be somebody's word in etcd.
+    if (!wishes.ready && occasion !== 'arrived' && !this.#inForce.has(endpointId))
+      return 'as they stand, until etcd answers';
     let wish = wishes.of(endpoint, network);
     if (!wish.known && !this.#inForce.has(endpointId)) {
       await this.#enforce(link, wish, occasion === 'arrived', mended);

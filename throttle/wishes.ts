@@ -17,9 +17,9 @@ export interface WishesOptions {
 
 export interface WishesDependencies {
   readonly containers: Pick<KnownContainers, 'of' | 'wait'>;
-  readonly overrides: Pick<Overrides, 'of'>;
+  readonly overrides: Pick<Overrides, 'of' | 'ready'>;
   /** What the pools of a network say; from memory, undefined while they have not been read. */
-  readonly pools: { of(network: NetworkRecord): KeyedTexts | undefined };
+  readonly pools: { readonly ready: boolean; of(network: NetworkRecord): KeyedTexts | undefined };
 }
 
 export class Wishes implements EndpointWishes {
@@ -29,6 +29,11 @@ export class Wishes implements EndpointWishes {
   constructor(options: WishesOptions, deps: WishesDependencies) {
     this.#options = options;
     this.#deps = deps;
+  }
+
+  get ready(): boolean {
+    const { overrides, pools } = this.#deps;
+    return overrides.ready && pools.ready;
   }
 
   of(endpoint: EndpointRecord, network: NetworkRecord): EndpointWish {

@@ -11,6 +11,11 @@ export class LimitDefaults {
     this.#book = book;
   }
 
+  /** The pools have been read. */
+  get ready(): boolean {
+    return this.#book.ready;
+  }
+
   /**
    * By direction, the first of the network's pools that says something (IPv4 goes first).
    * @returns undefined while the pools have not been read

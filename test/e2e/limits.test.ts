@@ -9,7 +9,7 @@ import { expectRates, linkWith, startLimited } from '../support/limited.ts';
 import type { Machine } from '../support/machine.ts';
 import { until } from '../support/poll.ts';
 import { need } from '../support/require.ts';
-import { sandboxOf } from '../support/sandboxes.ts';
+import { type Sandbox, sandboxOf } from '../support/sandboxes.ts';
 import { qdiscsIn, ratesIn, startSink } from '../support/shapers.ts';
 import { startStream } from '../support/stream.ts';
 
@@ -148,6 +148,7 @@ describe('e2e/limits, three engines', function () {
         await sleep(1100);
       }
       const handles = JSON.stringify(await qdiscsIn(sandbox));
+      const inward = await inwardHandle(sandbox);
       await machine.stopLanius('SIGKILL');
       expect(JSON.stringify(await qdiscsIn(sandbox))).to.equal(handles);
       await put(lab, `name/${name}/out`, '33mbit');
@@ -155,6 +156,8 @@ describe('e2e/limits, three engines', function () {
       await until('what was written meanwhile', async () => (await ratesIn(sandbox)).out === 33 * MBIT, {
         timeoutMs: 20_000,
       });
+      // What nobody has changed was never anything else, also not before the daemon had read etcd again.
+      expect(await inwardHandle(sandbox)).to.equal(inward);
       for (const one of streams) await one.expectAlive();
       tookMs.sort((a, b) => a - b);
       console.log(
@@ -208,4 +211,9 @@ describe('e2e/limits, three engines', function () {
 
 function put(lab: Lab, key: string, rate: string): Promise<string> {
   return lab.etcd.ctl('put', `/lanius/v1/limits/${key}`, JSON.stringify({ v: 1, rate }));
+}
+
+/** Of the bucket for what the container receives: another one for each new limit. */
+async function inwardHandle(sandbox: Sandbox): Promise<string | undefined> {
+  return (await qdiscsIn(sandbox)).find(({ kind, dev }) => kind === 'tbf' && dev !== 'eth0')?.handle;
 }

@@ -47,6 +47,7 @@ describe('throttle/endpoint-limits', () => {
       { wishTimeoutMs: 300 },
       {
         wishes: {
+          ready: true,
           of: ({ endpointId }) => wishes.get(endpointId) ?? NOBODY,
           wait: async (_, timeoutMs) => void waitedMs.push(timeoutMs),
         },

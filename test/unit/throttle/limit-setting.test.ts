@@ -26,6 +26,7 @@ const OUT: EndpointWish = {
 
 describe('throttle/limit-setting', () => {
   let wish: EndpointWish;
+  let ready: boolean;
   /** What it is once the container has been waited for. */
   let later: EndpointWish | undefined;
   let mendedByKernel: readonly string[];
@@ -39,11 +40,15 @@ describe('throttle/limit-setting', () => {
 
   beforeEach(() => {
     [wish, later, mendedByKernel, failure, bypasses] = [OUT, undefined, [], undefined, []];
+    ready = true;
     for (const list of [applied, settled, mended]) list.length = 0;
     setting = new LimitSetting(
       { wishTimeoutMs: 100 },
       {
         wishes: {
+          get ready() {
+            return ready;
+          },
           of: () => wish,
           wait: async () => {
             wish = later ?? wish;
@@ -106,6 +111,17 @@ describe('throttle/limit-setting', () => {
     later = OUT;
     await apply('arrived');
     expect(applied.map(({ plan }) => plan.out?.rateBitsPerSecond)).to.deep.equal([5e6, 1e8]);
+  });
+
+  it('leaves what stands from before a restart until it is known what people have set', async () => {
+    ready = false;
+    expect(await apply()).to.equal('as they stand, until etcd answers');
+    expect(applied).to.deep.equal([]);
+    await apply('arrived');
+    expect(applied).to.have.length(1);
+    ready = true;
+    await apply();
+    expect(applied).to.have.length(2);
   });
 
   it('tells repairs apart from changes', async () => {
