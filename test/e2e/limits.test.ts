@@ -30,7 +30,9 @@ describe('e2e/limits, three engines', function () {
 
   before(async function () {
     need(this, 'root', 'netns', 'docker', 'etcd', 'lab', 'iperf3');
-    lab = await flatLab({ engineFlags: ['--live-restore'] });
+    // Patient with the engine of a busy machine.
+    const config = { throttle: { wishTimeoutMs: 5000 } };
+    lab = await flatLab({ engineFlags: ['--live-restore'], config });
   });
   after(() => lab?.down());
   afterEach(() => onEach(lab, removeAll));

@@ -21,7 +21,7 @@ import { until } from './poll.ts';
 export const SUBNET = { name: 'flat', subnet: '10.77.16.0/24', gateway: '10.77.16.1' } as const;
 /** How soon after a return everything must be exact. */
 /** The promise, on a machine that does nothing else (`QUIET=1`); beside other tests the figures are printed. */
-const EXACT_WITHIN_MS = process.env['QUIET'] === '1' ? 10_000 : 30_000;
+export const EXACT_WITHIN_MS = process.env['QUIET'] === '1' ? 10_000 : 30_000;
 const LEASES = '/lanius/v1/leases/';
 
 /** Three machines on one /24 whose gateway is the machine outside. */

@@ -44,7 +44,7 @@ describe('uml/package', function () {
       const unwanted = files.filter(
         (file) =>
           /\.(ts|map|c|cc|cpp|h|gyp|exe|dll|dylib|sh|test\.js)$/.test(file) ||
-          /\/(tests?|__tests__|bench|benchmarks?|examples?|scripts|mocha|chai|typescript|@types|musl_x64)(\/|$)/.test(
+          /^(?!\/usr\/share\/doc\/).*\/(tests?|__tests__|bench|benchmarks?|examples?|scripts|mocha|chai|typescript|@types|musl_x64)(\/|$)/.test(
             file,
           ),
       );

@@ -16,11 +16,11 @@ describe('uml', function () {
 
   before(function () {
     need(this, 'root', 'lab', 'uml', 'rpm');
-    // Three rows of guests beside each other, each with one CPU: more at once would be too many for two cores.
-    vlan = runMochaInUml('test/uml/vlan.js', { timeoutMs: 600_000 });
+    // Two rows of guests beside each other, each with one CPU: more at once would be too many for two cores.
     systemd = runMochaInUml('test/uml/systemd.js', { mode: 'systemd', timeoutMs: 400_000 });
     rpm = following(systemd, bootTwice);
-    ipvlan = runMochaInUml('test/uml/ipvlan.js', { timeoutMs: 400_000 });
+    vlan = runMochaInUml('test/uml/vlan.js', { timeoutMs: 600_000 });
+    ipvlan = following(vlan, () => runMochaInUml('test/uml/ipvlan.js', { timeoutMs: 400_000 }));
     responder = following(ipvlan, () =>
       runMochaInUml('test/netns/responder-life.test.js', { timeoutMs: 400_000 }),
     );
