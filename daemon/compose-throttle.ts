@@ -139,7 +139,14 @@ export function composeThrottle(parts: ThrottleParts) {
     figures,
     report,
     overcommit: config.overcommit,
-    uplinkPart: { prepare: async (): Promise<void> => {}, settle: () => hostLimits.settleAll() },
+    /** Networks come and go: what their parents carry is told, and nothing of ours stays on a parent. */
+    uplinkPart: {
+      prepare: async (): Promise<void> => report.changed(),
+      settle: (): Promise<void> => {
+        report.changed();
+        return hostLimits.settleAll();
+      },
+    },
     /** As its lease says them; undefined for endpoints of which nothing is known yet. */
     leaseLimitsOf: (endpointId: string): LeaseLimits | undefined => {
       const state = setting.states().find((one) => one.endpointId === endpointId);

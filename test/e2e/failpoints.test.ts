@@ -18,6 +18,7 @@ import {
 import { clearUp, SCENARIOS, type Scene } from '../support/failpoint-scenarios.ts';
 import { labConfig, removeAll, running } from '../support/flat.ts';
 import type { Lab } from '../support/lab.ts';
+import { leftKeys } from '../support/left-keys.ts';
 import { until } from '../support/poll.ts';
 import { need } from '../support/require.ts';
 
@@ -98,8 +99,7 @@ describe('e2e/failpoints: kill -9 between every two effects', function () {
     });
     const left = async (): Promise<string[]> => {
       await onEach(lab, (machine) => machine.lanius('reconcile'));
-      const keys = await lab.etcd.ctl('get', '--prefix', '--keys-only', '/lanius/v1/');
-      return keys.split('\n').filter((key) => key !== '' && !/\/(hosts|sessions|poolset)/.test(key));
+      return leftKeys(lab);
     };
     await until('etcd is empty', async () => (await left()).length === 0, { timeoutMs: 30_000 }).catch(
       async () => expect(await left()).to.deep.equal([]),

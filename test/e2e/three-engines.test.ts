@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { exact, flatLab, IMAGE, leases, macOfIp, removeAll, running, startMany } from '../support/flat.ts';
 import type { Lab } from '../support/lab.ts';
+import { untilNothingLeft } from '../support/left-keys.ts';
 import { until } from '../support/poll.ts';
 import { need } from '../support/require.ts';
 
@@ -106,8 +107,6 @@ describe('e2e/three engines, one etcd, one /24', function () {
     await Promise.all(lab.machines.map((machine) => removeAll(machine)));
     for (const machine of lab.machines) await exact(machine);
     for (const machine of lab.machines) await machine.docker('network', 'rm', 'flat');
-    const keys = await lab.etcd.ctl('get', '--prefix', '--keys-only', '/lanius/v1/');
-    const left = keys.split('\n').filter((key) => key !== '' && !/\/(hosts|sessions|poolset)/.test(key));
-    expect(left).to.deep.equal([]);
+    await untilNothingLeft(lab);
   });
 });

@@ -9,6 +9,7 @@ import { KernelIpvlans } from '../../net/ipvlan-port.ts';
 import { failure, useKernelLinks } from '../netns/kernel-links.ts';
 import { labConfig, leases, running } from '../support/flat.ts';
 import { Lab } from '../support/lab.ts';
+import { untilNothingLeft } from '../support/left-keys.ts';
 import type { Machine } from '../support/machine.ts';
 import { until } from '../support/poll.ts';
 import { need } from '../support/require.ts';
@@ -132,8 +133,6 @@ describe('uml/ipvlan', () => {
       });
       expect(await machine.sh('ip -o link show type ipvlan')).to.equal('');
     });
-    const keys = await lab.etcd.ctl('get', '--prefix', '--keys-only', '/lanius/v1/');
-    const left = keys.split('\n').filter((key) => key !== '' && !/\/(hosts|sessions|poolset)/.test(key));
-    expect(left).to.deep.equal([]);
+    await untilNothingLeft(lab);
   });
 });

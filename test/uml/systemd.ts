@@ -102,12 +102,11 @@ describe('uml/systemd', () => {
   it('writes what a Mesos agent reads, within the bounds of a unit of its own', async () => {
     await sh('systemctl start lanius-mesos.service');
     const read = (name: string) => sh(`cat /run/lanius-mesos/${name}`);
-    expect(JSON.parse(await read('resources'))).to.deep.equal([
-      { name: 'ips', type: 'SCALAR', scalar: { value: 65_534 } },
-    ]);
-    expect(readResources(await read('free'))).to.deep.equal([
-      { name: 'ips', role: '*', value: { scalar: 65_531 } },
-    ]);
+    const resources = JSON.parse(await read('resources')) as { name: string }[];
+    expect(resources.map(({ name }) => name)).to.deep.equal(['net_in', 'net_out', 'ips']);
+    expect(resources.at(-1)).to.deep.equal({ name: 'ips', type: 'SCALAR', scalar: { value: 65_534 } });
+    const free = readResources(await read('free'));
+    expect(free.at(-1)).to.deep.equal({ name: 'ips', role: '*', value: { scalar: 65_531 } });
     expect(readAttributes(await read('attributes'))).to.deep.equal([
       { name: 'lanius_10.5.0.0-16', value: { text: 'yes' } },
     ]);

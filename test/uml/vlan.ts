@@ -8,6 +8,7 @@ import { expect } from 'chai';
 import type { DoctorReport } from '../../plugin/wire/admin.ts';
 import { labConfig, leases, macOfIp } from '../support/flat.ts';
 import { Lab } from '../support/lab.ts';
+import { untilNothingLeft } from '../support/left-keys.ts';
 import type { Machine } from '../support/machine.ts';
 import { until } from '../support/poll.ts';
 import { need } from '../support/require.ts';
@@ -201,8 +202,6 @@ describe('uml/vlan', () => {
     await untilNames(h1, '');
     await untilNames(h2, 'eth0.6');
     expect(await subInterface(h2, 'eth0.6')).to.include({ alias: '', vlan: 6 });
-    const keys = await lab.etcd.ctl('get', '--prefix', '--keys-only', '/lanius/v1/');
-    const left = keys.split('\n').filter((key) => key !== '' && !/\/(hosts|sessions|poolset)/.test(key));
-    expect(left).to.deep.equal([]);
+    await untilNothingLeft(lab);
   });
 });
