@@ -150,7 +150,7 @@ describe('e2e/whose endpoint is it, asked inside of Join, on three engines', fun
   it(`finds each of ${AT_ONCE} that start at once`, async () => {
     for (const machine of lab.machines) {
       linesOf(machine).length = 0;
-      const names = Array.from({ length: AT_ONCE }, (_, index) => `c${index}`);
+      const names = Array.from({ length: AT_ONCE }, (_, index) => `c${index + 1}`);
       await Promise.all(names.map((name) => run(machine, name, '-e', `net_in=${name.slice(1)}mbit`)));
       const lines = linesOf(machine);
       expect(lines.map(({ name }) => name)).to.have.members(names);
