@@ -120,7 +120,7 @@ describe('e2e/failpoints: kill -9 between every two effects', function () {
 
     const command = deed(scene);
     await until(`the daemon passes ${name}`, async () => died(await machine.log('lanius')) === 1, {
-      timeoutMs: 20_000,
+      timeoutMs: 60_000,
     });
     await machine.stopLanius('SIGKILL'); // dead already: waits until it is gone
     await mend?.(scene);

@@ -117,7 +117,7 @@ async function killAt(machine: Machine, point: Failpoint, deed: () => Promise<un
   await machine.startLanius(undefined, { LANIUS_FAILPOINT: `${point}=kill` });
   const ended = deed();
   const died = async () => (await machine.log('lanius')).includes(`failpoint ${point}: killed`);
-  await until(`the daemon passes ${point}`, died, { timeoutMs: 20_000 });
+  await until(`the daemon passes ${point}`, died, { timeoutMs: 60_000 });
   await machine.stopLanius('SIGKILL'); // dead already: waits until it is gone
   const links = await subInterfaceNames(machine);
   expect(links).to.contain('eth0.10');
