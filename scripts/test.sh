@@ -25,7 +25,7 @@ while [ $# -gt 0 ]; do
     --layer) layers+=("${2:?"--layer needs a name"}") && shift ;;
     --grep) grep=${2:?"--grep needs a text"} && shift ;;
     --no-setup) setup='' ;;
-    *) sed -n '2,12s/^# \{0,1\}//p' "$self" >&2 && exit 2 ;;
+    *) sed -n '2,14s/^# \{0,1\}//p' "$self" >&2 && exit 2 ;;
   esac
   shift
 done
