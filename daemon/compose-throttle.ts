@@ -34,6 +34,8 @@ import type { Config } from './config-schema.ts';
 export interface ThrottleParts {
   readonly config: Config['throttle'];
   readonly host: string;
+  /** Between two looks whether etcd still has what this host says of its bandwidth. */
+  readonly reportIntervalMs: number;
   readonly kv: KvPort;
   readonly layout: Layout;
   readonly kernel: KernelWorker;
@@ -81,7 +83,7 @@ export function composeThrottle(parts: ThrottleParts) {
   /** Of all parents of this host's networks. */
   const figures = () => admission.figures(networks.list().map(nicOf));
   const report = new BandwidthReport(
-    { host, overcommit: config.overcommit },
+    { host, overcommit: config.overcommit, intervalMs: parts.reportIntervalMs },
     { kv, layout, committer: parts.committer, figures, clock, logger },
   );
   const shaping = new KernelShaping(kernel);

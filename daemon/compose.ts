@@ -157,6 +157,7 @@ export function compose(
   const throttle = composeThrottle({
     config: config.throttle,
     host,
+    reportIntervalMs: config.reconcile.intervalSeconds * 1000,
     kv,
     layout,
     kernel,
