@@ -16,7 +16,7 @@ self=$(readlink -f "$0")
 cd "$(dirname "$self")/.." || exit 1
 export PATH=$PWD/.toolchain/bin:$PATH:/usr/sbin:/sbin
 export REQUIRE=${REQUIRE:-all}
-export RACE_SEEDS=${RACE_SEEDS:-2} # each takes up to a minute beside the rest; npm run test:race alone runs 20
+export RACE_SEEDS=${RACE_SEEDS:-4} # each takes up to a minute beside the rest; npm run test:race alone runs 20
 [ -t 1 ] || export NO_COLOR=1 FORCE_COLOR=0
 
 layers=() grep='' setup=yes

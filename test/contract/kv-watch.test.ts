@@ -173,7 +173,7 @@ describe('store/etcd-watch', () => {
     await seen.sees(1);
     etcd.freeze();
     await kv.status().catch(() => {});
-    await until('the cut', () => seen.count('disconnected') === 1, { timeoutMs: 3000 });
+    await until('the cut', () => seen.count('disconnected') === 1, { timeoutMs: 300 });
     etcd.thaw();
     await write(put('frozen/b'));
     await seen.sees(2);

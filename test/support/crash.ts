@@ -20,8 +20,7 @@ import { until } from './poll.ts';
 /** So small that an address freed wrongly would soon be given to another container. */
 export const SUBNET = { name: 'flat', subnet: '10.77.16.0/24', gateway: '10.77.16.1' } as const;
 /** How soon after a return everything must be exact. */
-/** The promise, on a machine that does nothing else (`QUIET=1`); beside other tests the figures are printed. */
-export const EXACT_WITHIN_MS = process.env['QUIET'] === '1' ? 10_000 : 30_000;
+export const EXACT_WITHIN_MS = 10_000;
 const LEASES = '/lanius/v1/leases/';
 
 /** Three machines on one /24 whose gateway is the machine outside. */
@@ -114,7 +113,7 @@ export async function expectKept(
 }
 
 /**
- * Leases = endpoints = running containers, and no link lies about, at the latest 10 s (on a busy machine 30 s) after `since` (of
+ * Leases = endpoints = running containers, and no link lies about, at the latest 10 s after `since` (of
  * `performance.now()`); and reconciliation, asked once more, finds nothing to free.
  * @returns how long it took from `since`, in milliseconds
  */
