@@ -247,13 +247,15 @@ export class KeptSandbox {
     if (this.#linkIndex !== undefined && this.#linkIndex !== found.link.linkIndex) this.#expected = true;
     this.#linkIndex = found.link.linkIndex;
     const occasion = this.#expected ? 'arrived' : asked;
-    if (this.#expected) this.#arrive(found);
+    const announcement = this.#expected ? this.#arrive(found) : undefined;
     if (!this.#ownDeed) this.#recent.push(this.#deps.clock.now());
     this.#ownDeed = false;
     this.#settled = true;
     const { name, linkIndex, mtuBytes } = found.link;
     const link = { endpoint: this.endpoint, network, namespacePath, name, linkIndex, mtuBytes };
     await this.#applyTo(link, occasion);
+    // Behind the settings: a start waits for those, and for nobody who is told.
+    if (!this.#closed) announcement?.start();
     if (this.#problems.size > 0) this.#settled = false;
     else this.#retryMs = FIRST_RETRY_MS;
     counters.applied++;
@@ -284,13 +286,14 @@ export class KeptSandbox {
     }
   }
 
-  #arrive({ link }: LinkInSandbox): void {
+  /** @returns to be started when the settings are in force */
+  #arrive({ link }: LinkInSandbox): Announcement {
     const { counters, sandboxes } = this.#deps;
     this.#expected = false;
     counters.arrived++;
     this.#announcement?.close();
     this.#announcement = new Announcement(this.endpoint, link, { sandboxes, logger: this.#logger });
-    this.#announcement.start();
+    return this.#announcement;
   }
 
   #failed(setting: string, error: unknown, occasion: Occasion): 'failed' {

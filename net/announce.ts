@@ -16,7 +16,7 @@
 import { KernelError } from '../core/errors.ts';
 import { ipToHex, parseIp } from '../core/ip.ts';
 import { EPERM, kernelError } from './rtnetlink/errno.ts';
-import { bind, close, sendto, setsockopt, socket } from './rtnetlink/libc.ts';
+import { bind, closeBehind, sendto, setsockopt, socket } from './rtnetlink/libc.ts';
 import { actIn } from './rtnetlink/namespace.ts';
 import * as uapi from './rtnetlink/uapi.ts';
 import { mac } from './rtnetlink/wire.ts';
@@ -59,7 +59,7 @@ export function announce({ namespacePath, linkIndex, macAddress, addresses }: An
       }
       return true;
     } finally {
-      close(fd);
+      closeBehind(fd);
     }
   });
   return done !== undefined;

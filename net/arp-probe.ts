@@ -18,7 +18,7 @@
 import { InvalidRequest, NotFound } from '../core/errors.ts';
 import { linkGet } from './macvlan.ts';
 import type { Handlers, Operation } from './operation.ts';
-import { attachFilter, bind, close, poll, recv, sendto, socket } from './rtnetlink/libc.ts';
+import { attachFilter, bind, close, closeBehind, poll, recv, sendto, socket } from './rtnetlink/libc.ts';
 import { withSocketHere } from './rtnetlink/namespace.ts';
 import { AF_PACKET, ETH_P_ALL, ETH_P_ARP, MSG_TRUNC, SOCK_CLOEXEC, SOCK_RAW } from './rtnetlink/uapi.ts';
 
@@ -85,7 +85,7 @@ export const arpProbeHandlers: Handlers<ArpProbeOperations> = {
   arpProbeClose: (id) => {
     const probe = open.get(id);
     open.delete(id);
-    if (probe !== undefined) close(probe.fd);
+    if (probe !== undefined) closeBehind(probe.fd);
     return undefined;
   },
 };

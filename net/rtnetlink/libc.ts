@@ -5,7 +5,7 @@
  * which setns and the per-thread errno would corrupt.
  */
 import { endianness } from 'node:os';
-import koffi from 'koffi';
+import koffi, { type KoffiFunc } from 'koffi';
 import { Unsupported } from '../../core/errors.ts';
 import { EINTR, ENOSPC, EPERM, kernelError } from './errno.ts';
 import { EFD_CLOEXEC, EFD_NONBLOCK, POLLIN, SO_ATTACH_FILTER, SOL_SOCKET } from './uapi.ts';
@@ -30,7 +30,7 @@ const cRecv: Call<[number, Buffer, number, number]> = libc.func('intptr_t recv(i
 const cRecvmsg: Call<[number, Buffer, number]> = libc.func('intptr_t recvmsg(int, void *, int)');
 const cPoll: Call<[Buffer, number, number]> = libc.func('int poll(void *, unsigned long, int)');
 const cEventfd: Call<[number, number]> = libc.func('int eventfd(unsigned int, int)');
-const cClose: Call<[number]> = libc.func('int close(int)');
+const cClose: KoffiFunc<(fd: number) => number> = libc.func('int close(int)');
 const cSetns: Call<[number, number]> = libc.func('int setns(int, int)');
 const cUnshare: Call<[number]> = libc.func('int unshare(int)');
 const cSyscall: Call<[number, number, Buffer, number]> = libc.func(
@@ -194,6 +194,14 @@ export function attachFilter(fd: number, program: Buffer): void {
 /** Never throws and never repeats: after EINTR Linux has closed the descriptor already. */
 export function close(fd: number): void {
   cClose(fd);
+}
+
+/**
+ * In another thread, some time later: the kernel lets the one that closes a packet socket wait until no processor looks at it
+ * any more (15 ms and more). @see linux net/packet/af_packet.c packet_release(), synchronize_net()
+ */
+export function closeBehind(fd: number): void {
+  cClose.async(fd, () => {});
 }
 
 /** Moves the calling thread into a namespace. */
