@@ -36,7 +36,8 @@ export class SharedQuestion<K, A> {
     deadlines.push(deadline);
     if (!this.#running) {
       this.#running = true;
-      queueMicrotask(() => void this.#run());
+      // What is to be said first goes first, such as the answer to the call of the engine that made somebody ask.
+      setImmediate(() => void this.#run());
     }
     return answer;
   }

@@ -46,7 +46,7 @@ export class Joins {
     const recorded = this.#record(joined, call);
     await undoing(call.logger, async (undo) => {
       const { limits } = this.#deps;
-      limits.joined(joined);
+      limits.joining(joined);
       undo.push('its share of the bandwidth', async () => limits.left(endpoint.endpointId));
       const refusal = limits.admit(joined, network, call.deadline).then(
         () => undefined,
@@ -60,6 +60,7 @@ export class Joins {
       inTime(call.deadline, 'Join');
       undo.commit();
     });
+    this.#deps.limits.joined(joined);
     this.#deps.holders.joined(joined);
     this.#deps.sandboxes.joined(joined);
     return {

@@ -51,7 +51,7 @@ export interface NetworkDriverDependencies {
   readonly attachments: Attachments;
   readonly uplinks: Uplinks;
   readonly sandboxes: Sandboxes;
-  readonly limits: Pick<EndpointLimits, 'joined' | 'admit' | 'left'>;
+  readonly limits: Pick<EndpointLimits, 'joining' | 'admit' | 'joined' | 'left'>;
   readonly clock: Clock;
   readonly logger: Logger;
 }

@@ -51,8 +51,16 @@ export class EndpointLimits {
   }
 
   /** At the beginning of Join. Returns at once, never throws. */
-  joined(endpoint: EndpointRecord): void {
+  joining(endpoint: EndpointRecord): void {
     this.#known.set(endpoint.endpointId, { networkId: endpoint.networkId, wished: '' });
+    if (this.#deps.admission.refuses) this.#deps.containers.joined(endpoint);
+  }
+
+  /**
+   * At the end of Join. Only now it is asked who the container is, unless `admit` had to know: the engine has time for the
+   * question while it moves the link, and Join does not share the processor with it. Returns at once, never throws.
+   */
+  joined(endpoint: EndpointRecord): void {
     this.#deps.containers.joined(endpoint);
   }
 

@@ -119,7 +119,7 @@ export function playedDriver() {
       attachments: new Attachments({ net, modes: { macvlan: new MacvlanMode({ net }) } }),
       uplinks: new Uplinks({ parts: [], networks, logger }),
       sandboxes: { joined: () => {}, program: async () => {}, left: () => {} },
-      limits: { joined: () => {}, admit: async () => {}, left: () => {} },
+      limits: { joining: () => {}, joined: () => {}, admit: async () => {}, left: () => {} },
       clock: systemClock,
       logger,
     },

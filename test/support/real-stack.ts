@@ -146,7 +146,7 @@ export class RealStack {
         networks,
         endpoints,
         holders: { joined: () => {}, left: () => {} },
-        limits: { joined: () => {}, admit: async () => {}, left: () => {} },
+        limits: { joining: () => {}, joined: () => {}, admit: async () => {}, left: () => {} },
         ...composeLinks({
           kernel,
           net,

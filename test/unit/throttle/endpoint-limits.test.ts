@@ -66,8 +66,12 @@ describe('throttle/endpoint-limits', () => {
   const deadline = () => deadlineAfter(5000, systemClock);
   const committed = () => admission.figures(['eth0'])[0]?.out.committed;
 
-  it('waits for nothing where nothing is refused', async () => {
+  it('waits for nothing where nothing is refused, and asks who the container is at the end', async () => {
     const limits = make(false);
+    limits.joining(record('e1'));
+    expect(told).to.deep.equal([]);
+    limits.joined(record('e1'));
+    expect(told).to.deep.equal(['joined e1']);
     wishes.set('e1', wishOf(5000));
     await limits.admit(record('e1'), NETWORK, deadline());
     expect(waitedMs).to.deep.equal([]);
@@ -82,7 +86,7 @@ describe('throttle/endpoint-limits', () => {
     expect(waitedMs).to.deep.equal([300]);
     const refusal = await limits.admit(record('e2'), NETWORK, deadline()).catch((error: unknown) => error);
     expect(refusal).to.include({ code: 'bandwidth_exhausted' });
-    limits.joined(record('e1'));
+    limits.joining(record('e1'));
     limits.left('e1');
     await limits.admit(record('e2'), NETWORK, deadline());
     expect(told).to.include.members(['joined e1', 'container e1 left', 'forget e1 of n1']);
