@@ -149,6 +149,7 @@ export function compose(
       links.hostAccess.detached();
       throttle.limits.sweep();
     },
+    networkGone: (networkId) => void links.uplinks.left(networkId),
     clock,
     logger,
     ...warm,

@@ -30,6 +30,8 @@ export interface ActDependencies extends Omit<LookDependencies, 'leases'> {
   readonly claimBook: Pick<ClaimBook, 'drop' | 'sweep'>;
   /** Records of endpoints have been deleted: what else hangs on them may go. Returns at once. */
   readonly endpointsGone?: () => void;
+  /** The record of a network has been deleted: what it stood on may go, and what it carried is no more. Returns at once. */
+  readonly networkGone?: (networkId: string) => void;
   readonly logger: Logger;
 }
 
@@ -91,6 +93,7 @@ async function carryOut(verdict: Verdict, deps: ActDependencies, deadline: Deadl
       return;
     case 'network':
       await networks.delete(verdict.network.networkId);
+      deps.networkGone?.(verdict.network.networkId);
       return;
   }
 }

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { formatIp, type IpAddress, parseCidr, parseIp } from '../../core/ip.ts';
 import type { Reconciler } from '../../ipam/reconcile/reconciler.ts';
-import type { EndpointRecord } from '../../store/host-records.ts';
+import type { EndpointRecord, NetworkRecord } from '../../store/host-records.ts';
 import type { RecordStore } from '../../store/records.ts';
 import { EtcdProcess } from '../support/etcd-process.ts';
 import { IpamHost, layout, soon } from '../support/ipam-host.ts';
@@ -20,6 +20,7 @@ describe('ipam/reconciler on a real etcd', function () {
   let poolId: string;
   let world: PlayedWorld;
   let endpoints: RecordStore<EndpointRecord>;
+  let networks: RecordStore<NetworkRecord>;
   let reconciler: Reconciler;
 
   before(async function () {
@@ -33,7 +34,7 @@ describe('ipam/reconciler on a real etcd', function () {
     host = await IpamHost.start({ etcd: etcd.host, name: 'r1' });
     poolId = (await host.addresses.requestPool({ subnet, family: 4, options: {} }, soon())).poolId;
     // Of another process: what it asked for is not waited for.
-    ({ reconciler, endpoints } = await world.reconcilerOf(host, { instance: 'another' }));
+    ({ reconciler, endpoints, networks } = await world.reconcilerOf(host, { instance: 'another' }));
   });
   afterEach(async () => {
     await world.close();
@@ -168,6 +169,25 @@ describe('ipam/reconciler on a real etcd', function () {
     });
     expect(bound).to.include({ endpointId: 'ii', containerId: 'c', containerName: 'web' });
     expect((await run()).decisions.map(({ action }) => action)).to.not.include('bind');
+  });
+
+  it('forgets a network of which the engine knows nothing, and says so to what stood under it', async () => {
+    const networkId = 'd'.repeat(64);
+    await networks.put(networkId, {
+      v: 1,
+      networkId,
+      parent: 'lo',
+      mode: 'macvlan',
+      macvlanMode: 'bridge',
+      internal: false,
+      subnets: [{ subnet: '10.40.0.0/22' }],
+      createdAt: Date.now() - 3_600_000,
+    });
+    await run(true);
+    expect(world.gone).to.deep.equal([]);
+    await run();
+    expect(networks.list()).to.deep.equal([]);
+    expect(world.gone).to.deep.equal([networkId]);
   });
 
   it('frees many leases at once and says so in one line', async () => {

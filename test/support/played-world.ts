@@ -28,6 +28,8 @@ export class PlayedWorld {
   readonly links = new Map<string, LinkInfo>();
   /** Links that the kernel refuses to delete. */
   readonly refused = new Set<string>();
+  /** Networks that the reconciler said are gone. */
+  readonly gone: string[] = [];
   readonly logged: { readonly level: string; readonly message: string; readonly address?: unknown }[] = [];
   readonly #subnets: readonly string[];
   readonly #reconcilers: Reconciler[] = [];
@@ -70,6 +72,7 @@ export class PlayedWorld {
         claims,
         engine: this.#engine(),
         net: this.#net(),
+        networkGone: (networkId) => this.gone.push(networkId),
         clock: {
           now: () => clock.now(),
           wall: () => {
@@ -83,7 +86,7 @@ export class PlayedWorld {
       },
     );
     this.#reconcilers.push(reconciler);
-    return { reconciler, endpoints };
+    return { reconciler, endpoints, networks };
   }
 
   async close(): Promise<void> {
