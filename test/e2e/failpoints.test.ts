@@ -98,7 +98,7 @@ describe('e2e/failpoints: kill -9 between every two effects', function () {
       await machine.startLanius(labConfig(lab, { reconcile: { pendingGraceSeconds: 1 } }));
     });
     const left = async (): Promise<string[]> => {
-      await onEach(lab, (machine) => machine.lanius('reconcile'));
+      await onEach(lab, (machine) => machine.askLanius('reconcile'));
       return leftKeys(lab);
     };
     await until('etcd is empty', async () => (await left()).length === 0, { timeoutMs: 30_000 }).catch(

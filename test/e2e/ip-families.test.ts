@@ -95,7 +95,7 @@ describe('e2e/both families, and IPv6 alone', function () {
       await machine.docker('rm', '-f', 'inner');
       await machine.docker('network', 'rm', 'inner');
       await until('nothing is left over', async () => {
-        return (await machine.tryLanius('doctor', '--leaks')).status === 0;
+        return (await machine.askLanius('doctor', '--leaks')).status === 0;
       });
     });
   });

@@ -141,7 +141,7 @@ describe(`e2e/leaks: ${ROUNDS} starts and stops with kills of daemon and engine`
 });
 
 function leaksOf(machine: Machine) {
-  return machine.tryLanius('doctor', '--leaks', '-o', 'json');
+  return machine.askLanius('doctor', '--leaks', '-o', 'json');
 }
 
 /** The sweep has its time; then `lanius doctor --leaks` ends with 0. */

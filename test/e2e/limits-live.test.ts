@@ -68,7 +68,7 @@ describe('e2e/limits that people set', function () {
       );
       const sandbox = await sandboxOf(h2, 'web');
       await until('the lease says who has it', async () => {
-        const [lease] = (await h2.lanius('ip', 'ls', '--name', 'web', '-o', 'json')) as readonly object[];
+        const [lease] = (await h2.askLaniusJson('ip', 'ls', '--name', 'web')) as readonly object[];
         return lease !== undefined && 'limits' in lease;
       });
 
@@ -115,7 +115,7 @@ describe('e2e/limits that people set', function () {
       expect(there.limits[0]).to.include({ containerName: 'web' });
 
       await until('the host says what is free', async () => {
-        const hosts = (await h1.lanius('host', 'ls', '-o', 'json')) as readonly {
+        const hosts = (await h1.askLaniusJson('host', 'ls')) as readonly {
           readonly bandwidth?: Readonly<Record<string, Readonly<Record<string, number>>>>;
         }[];
         return hosts.some(({ bandwidth }) => bandwidth?.['eth0']?.['freeOutBitsPerSecond'] === 980 * MBIT);

@@ -192,7 +192,7 @@ describe('e2e/limits, three engines', function () {
       }
       expect(status, stderr).to.equal(0);
       await until('it is told', async () => {
-        const said = await machine.tryLanius('doctor', '-o', 'json');
+        const said = await machine.askLanius('doctor', '-o', 'json');
         return (JSON.parse(said.stdout) as { checks: { finding: string }[] }).checks.some(({ finding }) =>
           finding.includes('10mbps'),
         );

@@ -38,7 +38,7 @@ describe('e2e/parent-return, three engines', function () {
   it('says in lanius doctor which containers lost their link with the parent', async () => {
     await onEach(lab, async (machine) => {
       await machine.sh('ip link del eth0');
-      const said = await machine.tryLanius('doctor', '-o', 'json');
+      const said = await machine.askLanius('doctor', '-o', 'json');
       const { checks } = JSON.parse(said.stdout) as DoctorReport;
       const failed = checks.filter(({ status }) => status === 'fail').map(({ check }) => check.split(' ')[0]);
       expect(failed).to.include.members(['parent', 'endpoint']);
@@ -106,7 +106,7 @@ describe('e2e/parent-return, three engines', function () {
       );
       await machine.docker('exec', name, 'ping', '-c1', '-W3', SUBNET.gateway);
     }
-    const said = await machine.tryLanius('doctor', '-o', 'json');
+    const said = await machine.askLanius('doctor', '-o', 'json');
     const { checks } = JSON.parse(said.stdout) as DoctorReport;
     expect(checks.filter(({ check }) => /^endpoint/.test(check)).map(({ status }) => status)).to.deep.equal([
       'ok',

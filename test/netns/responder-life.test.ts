@@ -272,19 +272,24 @@ describe('net/responder, its life', () => {
     expect(openObjects().length).to.equal(before);
   });
 
-  it('costs a further container less than a millisecond', async () => {
+  // Against a look at the same link, in turns with it: user-mode Linux is several times slower than other kernels.
+  it('costs a further container a few looks at its link', async () => {
     await responder.attach(targetOf(segment.c1), NETWORK);
     const target = targetOf(segment.c2);
-    const times: number[] = [];
+    const attach: number[] = [];
+    const look: number[] = [];
     for (let round = 0; round < 15; round++) {
       const start = performance.now();
       expect(await responder.attach(target, NETWORK)).to.equal(true);
-      times.push(performance.now() - start);
+      const attached = performance.now();
+      expect(await responder.attached(target, NETWORK_ID)).to.equal(true);
+      look.push(performance.now() - attached);
+      attach.push(attached - start);
       await responder.detach(target);
     }
-    const [best = Infinity] = times.sort((a, b) => a - b);
-    console.log(`      ${best.toFixed(2)} ms at best, ${(times[7] ?? 0).toFixed(2)} ms in the median`);
-    expect(best).to.be.below(1);
+    const ratio = Math.min(...attach) / Math.min(...look);
+    console.log(`      ${Math.min(...attach).toFixed(2)} ms at best, ${ratio.toFixed(1)} looks`);
+    expect(ratio).to.be.below(5);
   });
 
   it('says what the verifier has against a program', () => {

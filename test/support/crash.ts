@@ -124,7 +124,7 @@ export async function exactSince(machine: Machine, since: number): Promise<numbe
   await exact(machine, left(), SUBNET.name);
   await until(`endpoints = containers on ${machine.name}`, () => endpointsMatch(machine), left());
   const tookMs = Math.round(performance.now() - since);
-  const report = (await machine.lanius('reconcile', '-o', 'json')) as Report;
+  const report = (await machine.askLaniusJson('reconcile')) as Report;
   expect(report.problem).to.equal(undefined);
   expect(report.decisions.filter(isChange)).to.deep.equal([]);
   await exact(machine, { timeoutMs: 0 }, SUBNET.name);
@@ -143,7 +143,7 @@ function isChange({ kind, action }: Report['decisions'][number]): boolean {
 
 async function endpointsMatch(machine: Machine): Promise<boolean> {
   const [networks, containers] = await Promise.all([
-    machine.lanius('network', 'ls', '-o', 'json'),
+    machine.askLaniusJson('network', 'ls'),
     running(machine),
   ]);
   const endpoints = (networks as { readonly endpoints: number }[]).reduce(

@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -84,8 +84,11 @@ export class EtcdProcess {
     await once(child, 'spawn');
   }
 
+  /** When it returns every thread has stopped: on a busy machine one may answer for a while after the signal. */
   freeze(): void {
-    process.kill(this.pid, 'SIGSTOP');
+    const { pid } = this;
+    process.kill(pid, 'SIGSTOP');
+    while (!allStopped(pid)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
   }
 
   thaw(): void {
@@ -120,4 +123,11 @@ export class EtcdProcess {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
+}
+
+/** @see proc(5): the state follows the name of the command, which may hold anything but the last bracket. */
+function allStopped(pid: number): boolean {
+  return readdirSync(`/proc/${pid}/task`).every((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8').split(') ').at(-1)?.startsWith('T'),
+  );
 }

@@ -74,12 +74,10 @@ export interface RunningContainer {
 
 /** Containers of a machine that run on a network, as the engine shows them. */
 export async function running(machine: Machine, network = 'flat'): Promise<RunningContainer[]> {
-  const ids = (await machine.docker('ps', '-q', '--no-trunc', '--filter', `network=${network}`))
-    .split('\n')
-    .filter((id) => id !== '');
-  if (ids.length === 0) return [];
-  const inspected: unknown = JSON.parse(await machine.docker('inspect', ...ids));
-  return (inspected as Inspected[]).map((container) => {
+  const api = await machine.engineApi();
+  const listed = await api.listContainers({ filters: { network: [network] } });
+  const inspected = await Promise.all(listed.map(({ Id }) => api.getContainer(Id).inspect()));
+  return inspected.map((container) => {
     const endpoint = container.NetworkSettings.Networks[network];
     return {
       id: container.Id,
@@ -88,14 +86,6 @@ export async function running(machine: Machine, network = 'flat'): Promise<Runni
       mac: endpoint?.MacAddress ?? '',
     };
   });
-}
-
-interface Inspected {
-  readonly Id: string;
-  readonly Name: string;
-  readonly NetworkSettings: {
-    readonly Networks: Readonly<Record<string, { readonly IPAddress: string; readonly MacAddress: string }>>;
-  };
 }
 
 export interface LeaseRow {
@@ -107,7 +97,7 @@ export interface LeaseRow {
 
 /** Leases (without reservations) as `lanius ip ls` shows them. */
 export async function leases(machine: Machine, filter: readonly string[] = []): Promise<LeaseRow[]> {
-  const rows = (await machine.lanius('ip', 'ls', '-o', 'json', ...filter)) as LeaseRow[];
+  const rows = (await machine.askLaniusJson('ip', 'ls', ...filter)) as LeaseRow[];
   return rows.filter((row) => row.state !== 'reserved');
 }
 

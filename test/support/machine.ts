@@ -4,6 +4,9 @@
  * The work is done by the scripts of test/lab/bin; this class only calls them and remembers nothing but names.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import Docker from 'dockerode';
+import { main } from '../../cli/main.ts';
+import { DEFAULT_ADMIN_SOCKET } from '../../plugin/wire/admin.ts';
 import { checkoutFolder, diskFile, distFolder, labPrefix, labScript } from './checkout.ts';
 import type { Place } from './ping.ts';
 import { type RunOptions, type RunResult, run, runOk } from './run.ts';
@@ -54,6 +57,11 @@ export class Machine implements Place {
   /** `docker ARGS` for commands that may fail. */
   tryDocker(...args: readonly string[]): Promise<RunResult> {
     return this.exec(['docker', ...args], { timeoutMs: 120_000 });
+  }
+
+  /** The engine's API, for questions that are asked again and again. Holds until the power is cut. */
+  async engineApi(): Promise<Docker> {
+    return new Docker({ socketPath: await this.path('/run/docker.sock') });
   }
 
   /** The network namespace of a running container, as a place for commands of the machine (ip, tc, ping). */
@@ -107,6 +115,31 @@ export class Machine implements Place {
     }
     const format = args.indexOf('-o');
     return format >= 0 && args[format + 1] === 'json' ? JSON.parse(result.stdout) : result.stdout;
+  }
+
+  /**
+   * The same answer as `tryLanius` gives, from the machine's admin socket, but the command runs in this process. For questions
+   * that are asked again and again: starting a program for each would keep the machine from what is waited for.
+   */
+  async askLanius(...args: readonly string[]): Promise<Pick<RunResult, 'status' | 'stdout' | 'stderr'>> {
+    const said = { stdout: '', stderr: '' };
+    const streams = {
+      out: (text: string): void => {
+        said.stdout += text;
+      },
+      err: (text: string): void => {
+        said.stderr += text;
+      },
+    };
+    const env = { LANIUS_ADMIN_SOCKET: await this.path(DEFAULT_ADMIN_SOCKET) };
+    return { status: await main(args, env, streams, undefined), ...said };
+  }
+
+  /** As `askLanius` with `-o json`, parsed. @throws if it fails, with its words */
+  async askLaniusJson(...args: readonly string[]): Promise<unknown> {
+    const { status, stdout, stderr } = await this.askLanius(...args, '-o', 'json');
+    if (status !== 0) throw new Error(`lanius ${args.join(' ')}: status ${status}; ${stderr}${stdout}`);
+    return JSON.parse(stdout);
   }
 
   /** Every process of the machine dies at once, with no chance to say anything; its disk stays. */

@@ -71,7 +71,7 @@ export async function makeUmlDisk(file: string, megabytes = 6000): Promise<void>
 
 /** Runs a compiled mocha file, named relative to the compiled folder (`test/uml/vlan.js`), in the guest. */
 export function runMochaInUml(file: string, options: UmlOptions = {}): Promise<UmlResult> {
-  const mocha = `${checkoutFolder}/node_modules/mocha/bin/mocha.js --config test/mocharc.json --timeout 120000`;
+  const mocha = `${checkoutFolder}/node_modules/mocha/bin/mocha.js --config test/mocharc.json --timeout 300000`;
   return runInUml(`node --enable-source-maps ${mocha} ${distFolder}/${file}`, options);
 }
 

@@ -103,7 +103,7 @@ export function crashTests(lab: () => Lab): void {
   async function expectRecovery(network: string): Promise<void> {
     await h1().docker('run', '--rm', '--network', network, 'bb:1', 'true');
     await until(`${network} has its links again`, async () => {
-      const said = await h1().tryLanius('doctor', '-o', 'json');
+      const said = await h1().askLanius('doctor', '-o', 'json');
       const { checks } = JSON.parse(said.stdout) as DoctorReport;
       return checks.every(({ check, status }) => !check.startsWith('endpoint') || status === 'ok');
     });
