@@ -317,6 +317,7 @@ describe('ipam/mac on a real etcd', function () {
       })(),
       folder,
     );
+    ends.push(() => spool.close());
     await new StoreImport({ kv: one.kv, layout, committer: two.committer, clock }).run(spool);
     expect(await storedAt(one, layout.mac(subnetOf(), address))).to.include(MAC);
     expect(await check(one)).to.deep.equal([]);
