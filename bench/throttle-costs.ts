@@ -12,7 +12,7 @@ import type { ThrottleOptions } from './throttle-options.ts';
 const SMALL = shape(10);
 /** More than any sender here can make. */
 const UNLIMITED = shape(100_000);
-const LINK = 100e9;
+const LINK = { in: 100e9, out: 100e9 };
 const EDIT_EVERY_MS = 200;
 const RECOVERY_MS = 20_000;
 

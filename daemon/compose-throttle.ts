@@ -21,11 +21,12 @@ import type { RecordStore } from '../store/records.ts';
 import type { LeaseLimits } from '../store/schema.ts';
 import { Admission } from '../throttle/admission.ts';
 import { Capacities } from '../throttle/capacities.ts';
-import { EndpointLimits, nicOf } from '../throttle/endpoint-limits.ts';
+import { EndpointLimits } from '../throttle/endpoint-limits.ts';
 import { HostLimits } from '../throttle/host-limits.ts';
 import { KnownContainers } from '../throttle/known-containers.ts';
 import { leaseLimitsOf } from '../throttle/lease-limits.ts';
 import { LimitSetting } from '../throttle/limit-setting.ts';
+import { nicOf } from '../throttle/nic.ts';
 import { OverrideBook } from '../throttle/override-book.ts';
 import { Wishes } from '../throttle/wishes.ts';
 import { composeUsage } from './compose-limits.ts';
@@ -44,7 +45,7 @@ export interface ThrottleParts {
   readonly endpoints: RecordStore<EndpointRecord>;
   readonly book: Pick<PoolBook, 'get' | 'ready' | 'onChange'>;
   readonly committer: Committer;
-  readonly addresses: Pick<AddressService, 'noteLimits'>;
+  readonly addresses: Pick<AddressService, 'noteHolder' | 'noteLimits'>;
   /** What is wished of the endpoint has changed: to be put in force now. */
   readonly changed: (endpointId: string) => void;
   readonly clock: Clock;
@@ -93,10 +94,14 @@ export function composeThrottle(parts: ThrottleParts) {
     shaping: hostShaping,
     networks,
     endpoints,
-    speedOf: (parent) => capacities.speedOf(parent) ?? FASTEST_BITS_PER_SECOND,
+    speedOf: (parent) => {
+      const speed = capacities.speedOf(parent);
+      if (speed !== undefined) return { in: speed, out: speed };
+      return { in: FASTEST_BITS_PER_SECOND, out: FASTEST_BITS_PER_SECOND, ...capacities.of(parent) };
+    },
     logger,
   });
-  const setting = new LimitSetting({ wishTimeoutMs }, { wishes, shaping, host: hostLimits });
+  const setting = new LimitSetting({ wishTimeoutMs }, { wishes, shaping, host: hostLimits, endpoints });
   const { places, usage } = composeUsage({ shaping, host: hostShaping, endpoints, clock, logger });
   const limits = new EndpointLimits(
     { wishTimeoutMs },
@@ -123,7 +128,25 @@ export function composeThrottle(parts: ThrottleParts) {
     }
     known = true;
   });
-  containers.onFound((endpointId) => limits.wishChanged(endpointId));
+  containers.onFound((endpointId, renamed) => {
+    limits.wishChanged(endpointId);
+    if (renamed) noteName(endpointId);
+  });
+  /** People find a limit by the name that its lease says. */
+  const noteName = (id: string): void => {
+    const [endpoint, container] = [endpoints.get(id), containers.of(id)];
+    if (endpoint === undefined || container === undefined) return;
+    const { endpointId, networkId, macAddress } = endpoint;
+    const { containerId, name: containerName } = container;
+    for (const { subnet, address } of addressesOf(endpoint))
+      parts.addresses.noteHolder(subnet, address, {
+        endpointId,
+        networkId,
+        macAddress,
+        containerId,
+        containerName,
+      });
+  };
   book.onChange(() => limits.allChanged());
   setting.onChange((state) => {
     const endpoint = endpoints.get(state.endpointId);

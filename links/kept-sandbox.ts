@@ -236,7 +236,12 @@ export class KeptSandbox {
     const { endpointId, networkId, sandboxKey: namespacePath } = this.endpoint;
     const network = networks.get(networkId);
     const found = await sandboxes
-      .look({ namespacePath, alias: linkAliasOf(endpointId) })
+      .look({
+        namespacePath,
+        alias: linkAliasOf(endpointId),
+        macAddress: this.endpoint.macAddress.toLowerCase(),
+        ...(this.#linkIndex === undefined ? {} : { linkIndex: this.#linkIndex }),
+      })
       .catch((error: unknown) => this.#failed('look', error, asked));
     if (found === 'failed' || this.#closed || network === undefined) return;
     this.#problems.delete('look');

@@ -21,8 +21,11 @@ const SCOPE_GLOBAL = 0;
 export interface SandboxLookSpec {
   /** Of the sandbox, e.g. `/var/run/docker/netns/0f5c…`. */
   readonly namespacePath: string;
-  /** The link's mark. */
+  /** The link's mark. A container with NET_ADMIN may give it to another link, so of several one is chosen by these: */
   readonly alias: string;
+  /** Where it was last. */
+  readonly linkIndex?: number;
+  readonly macAddress?: string;
 }
 
 export interface LinkInSandbox {
@@ -35,9 +38,18 @@ export interface LinkInSandbox {
 }
 
 /** @returns undefined if there is no such sandbox or no such link in it (yet, or any more) */
-export function sandboxLook({ namespacePath, alias }: SandboxLookSpec): LinkInSandbox | undefined {
+export function sandboxLook({
+  namespacePath,
+  alias,
+  linkIndex,
+  macAddress,
+}: SandboxLookSpec): LinkInSandbox | undefined {
   const found = withSocketIn(namespacePath, (socket) => {
-    const link = linkList(socket).find((one) => one.alias === alias);
+    const marked = linkList(socket).filter((one) => one.alias === alias);
+    const link =
+      marked.find((one) => one.linkIndex === linkIndex) ??
+      marked.find((one) => one.macAddress === macAddress) ??
+      marked[0];
     if (link === undefined) return undefined;
     const addresses = socket
       .dump(addressDump('list the addresses of a sandbox'))

@@ -11,6 +11,7 @@
  *
  * @see tc-tbf(8), net/sched/sch_tbf.c; docs/limits.md
  */
+import type { Direction } from '../core/limit.ts';
 
 /** One token bucket; throttle/token-bucket.ts computes it. */
 export interface Shape {
@@ -109,13 +110,14 @@ export interface HostShapingPort {
    * The MACs of all containers on the parent must be among them, those without a limit, too. What one container sends to
    * another of the same parent is held by the receiver's limit only, unless macvlan_mode is `private` or `vepa`
    * (net/shaping/kernel-host-shaping.ts tells all of it).
+   * @param linkBitsPerSecond what the parent can do, by direction as its containers see it
    * @returns what was missing or different, for people
    * @throws NotFound (parent), Conflict (a root qdisc that somebody made), KernelError, Unsupported
    */
   settle(
     parent: string,
     endpoints: readonly HostShapedEndpoint[],
-    linkBitsPerSecond: number,
+    linkBitsPerSecond: Readonly<Record<Direction, number>>,
   ): Promise<readonly string[]>;
   /** Parents that bear our HTB, or whose ifb has outlived them. */
   parents(): Promise<readonly string[]>;

@@ -116,7 +116,7 @@ export class Networks {
   #recordOf(
     request: CreateNetworkRequest,
     options: NetworkOptions,
-    { parent, vlan }: Place,
+    { parent, vlan, nic }: Place,
     attachment: NetworkAttachment,
     limits: KeyedTexts,
   ): NetworkRecord {
@@ -127,6 +127,7 @@ export class Networks {
       mode: options.mode ?? 'macvlan',
       macvlanMode: options.macvlan_mode ?? 'bridge',
       ...(vlan === undefined ? {} : { vlan }),
+      ...(nic === undefined ? {} : { nic }),
       ...(options.bridge === undefined ? {} : { bridge: options.bridge }),
       ...(options.adopt_address === true ? { adoptAddress: true } : {}),
       ...(options.host_access === true ? { hostAccess: true } : {}),

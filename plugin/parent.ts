@@ -20,7 +20,12 @@ export interface Place {
   readonly parent: string;
   /** `parent` is this sub-interface, ours to make; absent for links that are their operator's. */
   readonly vlan?: { readonly lower: string; readonly vlanId: number };
+  /** The NIC at the bottom, where that is neither of them. */
+  readonly nic?: string;
 }
+
+/** More VLANs in each other make no sense. */
+const MOST_VLANS = 4;
 
 /**
  * Where the options say that a network is: on `parent`; with `vlan`, or if there is no link `parent` and its name is
@@ -30,6 +35,18 @@ export interface Place {
  *   the links there are; Conflict if another link has the name
  */
 export async function placeOf(
+  net: NetPort,
+  options: NetworkOptions,
+  defaultParent: string | undefined,
+  deadline: Deadline,
+): Promise<Place> {
+  const place = await foundPlace(net, options, defaultParent, deadline);
+  const lowest = place.vlan?.lower ?? place.parent;
+  const nic = await nicUnder(net, lowest, deadline);
+  return nic === lowest ? place : { ...place, nic };
+}
+
+async function foundPlace(
   net: NetPort,
   options: NetworkOptions,
   defaultParent: string | undefined,
@@ -56,6 +73,21 @@ export async function placeOf(
     );
   }
   return vlanPlace(net, lower, named.vlanId, deadline);
+}
+
+/** @returns the link below all VLANs that the link is; itself if it is none, or what is below is not in this namespace */
+async function nicUnder(net: NetPort, name: string, deadline: Deadline): Promise<string> {
+  const found = await linkOf(net, name, deadline);
+  if (found?.kind !== 'vlan') return name;
+  const links = await listOf(net, deadline);
+  let link: LinkInfo = found;
+  for (let count = 0; link.kind === 'vlan' && count < MOST_VLANS; count++) {
+    const { parentIndex }: LinkInfo = link;
+    const lower = links.find(({ linkIndex }) => linkIndex === parentIndex);
+    if (lower === undefined) break;
+    link = lower;
+  }
+  return link.name;
 }
 
 /** The VLAN of a parent: as the kernel says if the link is there, as its name says if not. */

@@ -15,6 +15,8 @@ export const networkRecordSchema = z.object({
   macvlanMode: z.enum(['bridge', 'private', 'vepa', 'passthru']),
   /** `parent` is this VLAN of that link: made if it is not there. */
   vlan: z.object({ lower: z.string(), vlanId: z.number().int() }).optional(),
+  /** The NIC at the bottom of several VLANs, or of one that is the operator's; absent: `vlan.lower`, or `parent`. */
+  nic: z.string().optional(),
   /** Mode `bridge`: the bridge, whose uplink `parent` is; made if it is not there. */
   bridge: z.string().optional(),
   /** Mode `bridge`: the addresses of `parent` move to the bridge. */

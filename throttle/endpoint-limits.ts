@@ -10,6 +10,7 @@ import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
 import type { Admission } from './admission.ts';
 import { type EndpointWish, type EndpointWishes, refusalOf } from './endpoint-wish.ts';
 import type { KnownContainers } from './known-containers.ts';
+import { nicOf } from './nic.ts';
 import { limitsOf } from './wish.ts';
 
 export interface EndpointLimitsOptions {
@@ -35,6 +36,9 @@ export class EndpointLimits {
   readonly #deps: EndpointLimitsDependencies;
   /** By endpoint: its network, and what was wished of it when it was looked at last. */
   readonly #known = new Map<string, { readonly networkId: string; readonly wished: string }>();
+
+  /** Endpoints of which `admit` has not said yet whether they may start. */
+  readonly #asking = new Set<string>();
 
   constructor(options: EndpointLimitsOptions, deps: EndpointLimitsDependencies) {
     this.#options = options;
@@ -77,7 +81,10 @@ export class EndpointLimits {
       admission.count(endpoint.endpointId, parent, limitsOf(now));
       return;
     }
-    await wishes.wait(endpoint.endpointId, Math.min(this.#options.wishTimeoutMs, deadline.leftMs()));
+    this.#asking.add(endpoint.endpointId);
+    await wishes
+      .wait(endpoint.endpointId, Math.min(this.#options.wishTimeoutMs, deadline.leftMs()))
+      .finally(() => this.#asking.delete(endpoint.endpointId));
     const wish = wishes.of(endpoint, network);
     this.#note(endpoint, wish);
     const refusal = refusalOf(wish);
@@ -90,7 +97,7 @@ export class EndpointLimits {
     const { endpoints, networks, wishes, admission, changed } = this.#deps;
     const endpoint = endpoints.get(endpointId);
     const network = endpoint && networks.get(endpoint.networkId);
-    if (endpoint?.sandboxKey === undefined || network === undefined) return;
+    if (endpoint?.sandboxKey === undefined || network === undefined || this.#asking.has(endpointId)) return;
     const wish = wishes.of(endpoint, network);
     if (!this.#note(endpoint, wish)) return;
     admission.count(endpointId, nicOf(network), limitsOf(wish));
@@ -125,9 +132,4 @@ export class EndpointLimits {
     this.#known.set(endpointId, { networkId, wished });
     return wished !== before;
   }
-}
-
-/** The link whose capacity a network takes from: VLANs share that of their lower link. */
-export function nicOf({ vlan, parent }: NetworkRecord): string {
-  return vlan?.lower ?? parent;
 }

@@ -1,23 +1,30 @@
 /**
  * `-o enforce=host`: limits on the host's side of a parent, out of reach of a container with NET_ADMIN. The kernel is told of
- * all endpoints behind the parent, also of other networks, because a MAC that it does not know shares a small class.
+ * all endpoints behind the parent, also of other networks and of VLANs upon it, because a MAC that it does not know shares a
+ * small class.
  *
- * INVARIANTS: one settlement of a parent at a time, what is asked meanwhile is done in one more; a parent on which no network
- * enforces so bears nothing of ours.
+ * INVARIANTS
+ * - One settlement of a parent at a time; what is asked meanwhile is done in one more.
+ * - A parent on which no network enforces so bears nothing of ours.
+ * - As long as it is not known what people have set in etcd, what stands from before a restart stays.
  */
+import { StoreUnavailable } from '../core/errors.ts';
+import { shortId } from '../core/ids.ts';
+import type { Direction } from '../core/limit.ts';
 import type { Logger } from '../core/log.ts';
 import type { HostShapedEndpoint, HostShapingPort } from '../net/shaping-port.ts';
 import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
 import type { EndpointWishes } from './endpoint-wish.ts';
 import { planOf } from './limit-setting.ts';
+import { nicOf } from './nic.ts';
 
 export interface HostLimitsDependencies {
   readonly wishes: Pick<EndpointWishes, 'of' | 'ready'>;
   readonly shaping: Pick<HostShapingPort, 'settle' | 'parents'>;
   readonly networks: { list(): readonly NetworkRecord[]; get(id: string): NetworkRecord | undefined };
   readonly endpoints: { list(): readonly EndpointRecord[] };
-  /** Of the parent itself, in bits a second. */
-  readonly speedOf: (parent: string) => number;
+  /** What the parent can do at all, in bits a second: the shaper shares out no more than that. */
+  readonly speedOf: (parent: string) => Readonly<Record<Direction, number>>;
   readonly logger: Logger;
 }
 
@@ -25,6 +32,9 @@ interface Settling {
   readonly running: Promise<readonly string[]>;
   next?: Promise<readonly string[]>;
 }
+
+/** What is told of one endpoint, of the host itself or of those that are gone; the rest is about the whole parent. */
+const ABOUT_ONE = /^(?:in|out): ([0-9a-f]+|host|others): /;
 
 /** Of links that say nothing; the token buckets are computed for it. */
 const USUAL_MTU_BYTES = 1500;
@@ -52,28 +62,62 @@ export class HostLimits {
     return running;
   }
 
+  /**
+   * For an endpoint that has come, or is looked at: on every parent that its frames pass and that enforces.
+   * @returns what was missing or different of this endpoint, or of all; nothing if its own network does not enforce so
+   * @throws as `settle`; StoreUnavailable as long as it is not known what people have set
+   */
+  async settleFor({ endpointId }: EndpointRecord, network: NetworkRecord): Promise<readonly string[]> {
+    const own = enforcesOnHost(network);
+    const parents = this.#enforcedUnder(network);
+    if (parents.length === 0) return [];
+    if (!this.#deps.wishes.ready) {
+      // settleAll does it then.
+      if (!own) return [];
+      throw new StoreUnavailable(
+        `the limits of parent ${network.parent} are not known yet: etcd has not answered since the daemon started: start the container again when it does`,
+      );
+    }
+    const mended: string[] = [];
+    for (const parent of parents) mended.push(...(await this.settle(parent)));
+    const isOwn = (what: string): boolean =>
+      [undefined, shortId(endpointId)].includes(ABOUT_ONE.exec(what)?.[1]);
+    return own ? mended.filter(isOwn) : [];
+  }
+
   /** Parents from which the last such network has gone, and those whose endpoints have. Never throws. */
   async settleAll(): Promise<void> {
     const { shaping, networks, wishes, logger } = this.#deps;
     const wanted = networks.list().filter(enforcesOnHost);
-    try {
-      const parents = new Set([...(await shaping.parents()), ...wanted.map(({ parent }) => parent)]);
-      // Before it is known what people have set in etcd, what is wanted stays as it stands.
-      for (const parent of parents) if (wishes.ready || !this.#enforced(parent)) await this.settle(parent);
-    } catch (err) {
-      logger.warn('the limits on the side of the host could not be put in order', { err });
+    const failed = (err: unknown, parent?: string): void =>
+      logger.warn('the limits on the side of the host could not be put in order', {
+        ...(parent === undefined ? {} : { parent }),
+        err,
+      });
+    const standing = await shaping.parents().catch((err: unknown) => {
+      failed(err);
+      return [];
+    });
+    for (const parent of new Set([...standing, ...wanted.map((network) => network.parent)])) {
+      if (!wishes.ready && this.#enforced(parent)) continue;
+      // A parent that has gone must not keep the others from theirs.
+      await this.settle(parent).catch((err: unknown) => failed(err, parent));
     }
   }
 
   /** An endpoint behind the parent has gone. Returns at once, never throws. */
   left(network: NetworkRecord | undefined): void {
-    if (network === undefined || !this.#enforced(network.parent)) return;
-    this.settle(network.parent).catch((err: unknown) =>
-      this.#deps.logger.warn('the limits of an endpoint that ended could not be removed', {
-        parent: network.parent,
-        err,
-      }),
-    );
+    if (network === undefined || !this.#deps.wishes.ready) return;
+    for (const parent of this.#enforcedUnder(network)) {
+      this.settle(parent).catch((err: unknown) =>
+        this.#deps.logger.warn('the limits of an endpoint that ended could not be removed', { parent, err }),
+      );
+    }
+  }
+
+  /** The parents that frames of the network pass and that are shaped by the host. */
+  #enforcedUnder(network: NetworkRecord): string[] {
+    return parentsUnder(network).filter((parent) => this.#enforced(parent));
   }
 
   /** The parent is shaped by the host. */
@@ -91,9 +135,11 @@ export class HostLimits {
     const { endpoints, networks, wishes } = this.#deps;
     return endpoints.list().flatMap((endpoint): HostShapedEndpoint[] => {
       const network = networks.get(endpoint.networkId);
-      if (network?.parent !== parent) return [];
+      if (network === undefined || !parentsUnder(network).includes(parent)) return [];
       const { endpointId, macAddress } = endpoint;
-      if (!enforcesOnHost(network)) return [{ endpointId, macAddress, plan: {} }];
+      // Held on its own parent, or in its sandbox.
+      if (network.parent !== parent || !enforcesOnHost(network))
+        return [{ endpointId, macAddress, plan: {} }];
       const wish = wishes.of(endpoint, network);
       const minIn = wish.in.limit?.minBitsPerSecond;
       const minOut = wish.out.limit?.minBitsPerSecond;
@@ -112,4 +158,10 @@ export class HostLimits {
 
 function enforcesOnHost(network: NetworkRecord): boolean {
   return network.enforce === 'host';
+}
+
+/** From its own parent down to the NIC. */
+function parentsUnder(network: NetworkRecord): string[] {
+  const { parent, vlan } = network;
+  return [...new Set([parent, ...(vlan === undefined ? [] : [vlan.lower]), nicOf(network)])];
 }

@@ -10,6 +10,7 @@
  *
  * Must not: decide a limit (throttle/wish.ts).
  */
+import { isDeepStrictEqual } from 'node:util';
 import { keptText, LIMIT_KEYS } from '../core/limit-text.ts';
 import type { Logger } from '../core/log.ts';
 import type { ContainerFinder, FoundContainer } from '../engine/container-finder.ts';
@@ -47,7 +48,7 @@ export class KnownContainers {
   readonly #deps: KnownContainersDependencies;
   readonly #known = new Map<string, KnownContainer>();
   readonly #searches = new Map<string, Search>();
-  readonly #listeners = new Set<(endpointId: string) => void>();
+  readonly #listeners = new Set<(endpointId: string, renamed: boolean) => void>();
 
   constructor(deps: KnownContainersDependencies) {
     this.#deps = deps;
@@ -87,14 +88,23 @@ export class KnownContainers {
     return this.of(endpointId);
   }
 
-  /** Called after a container was found later than `joined`, or anew with another name; must not throw. @returns ends it */
-  onFound(listener: (endpointId: string) => void): () => void {
+  /** Called after a container was found later than `joined`, or anew; must not throw. @returns ends it */
+  onFound(listener: (endpointId: string, renamed: boolean) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** The engine serves its API again: all that is unknown is asked for now, and not only when its time comes. */
+  /**
+   * The engine serves its API again: all that is unknown is asked for now, and not only when its time comes; and all that is
+   * known, because nobody has told us of renames meanwhile.
+   */
   engineReturned(): void {
+    for (const endpointId of this.#known.keys()) {
+      const record = this.#deps.endpoints.get(endpointId);
+      if (record !== undefined && !this.#searches.has(endpointId)) {
+        this.#searches.set(endpointId, { networkId: record.networkId, asked: 0 });
+      }
+    }
     for (const [endpointId, search] of this.#searches) {
       search.asked = 0;
       this.#ask(endpointId, search);
@@ -146,6 +156,11 @@ export class KnownContainers {
       this.#searches.delete(endpointId);
       return;
     }
+    // What is known stays as it is, if the engine does not tell it any more.
+    if (this.#known.has(endpointId) && search.asked >= AGAIN_AFTER_MS.length) {
+      this.#searches.delete(endpointId);
+      return;
+    }
     const waitMs = AGAIN_AFTER_MS[search.asked] ?? AGAIN_AFTER_MS.at(-1);
     search.asked += 1;
     search.timer = setTimeout(() => this.#ask(endpointId, search), waitMs);
@@ -154,7 +169,10 @@ export class KnownContainers {
 
   #take(endpointId: string, container: KnownContainer): void {
     const { endpoints, logger } = this.#deps;
+    const before = this.#known.get(endpointId);
+    if (isDeepStrictEqual(before, container)) return;
     this.#known.set(endpointId, container);
+    const renamed = before !== undefined && before.name !== container.name;
     const record = endpoints.get(endpointId);
     if (record !== undefined) {
       endpoints
@@ -170,7 +188,7 @@ export class KnownContainers {
     });
     for (const listener of this.#listeners) {
       try {
-        listener(endpointId);
+        listener(endpointId, renamed);
       } catch (err) {
         logger.error('a listener of found containers failed', { endpointId, err });
       }

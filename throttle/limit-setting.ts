@@ -38,8 +38,9 @@ export interface LimitSettingOptions {
 export interface LimitSettingDependencies {
   readonly wishes: EndpointWishes;
   readonly shaping: Pick<ShapingPort, 'apply' | 'removeBypasses'>;
-  /** Puts in force what is wished of all endpoints on the parent. @returns what was missing or different */
-  readonly host: { settle(parent: string): Promise<readonly string[]> };
+  /** What the host enforces, on the parents that the endpoint's frames pass (throttle/host-limits.ts). */
+  readonly host: { settleFor(endpoint: EndpointRecord, network: NetworkRecord): Promise<readonly string[]> };
+  readonly endpoints: { get(id: string): EndpointRecord | undefined; list(): readonly EndpointRecord[] };
 }
 
 /** What this process has put in force on a link. */
@@ -80,18 +81,22 @@ export class LimitSetting implements LimitStates {
     if (!wishes.ready && occasion !== 'arrived' && !this.#inForce.has(endpointId))
       return 'as they stand, until etcd answers';
     let wish = wishes.of(endpoint, network);
+    let fresh = occasion === 'arrived';
     if (!wish.known && !this.#inForce.has(endpointId)) {
-      await this.#enforce(link, wish, occasion === 'arrived', mended);
+      await this.#enforce(link, wish, fresh, mended);
       await wishes.wait(endpointId, this.#options.wishTimeoutMs);
       wish = wishes.of(endpoint, network);
+      // What others say stands there now, and goes if the container wants nothing.
+      fresh = false;
     }
-    await this.#enforce(link, wish, occasion === 'arrived', mended);
+    await this.#enforce(link, wish, fresh, mended);
     const refusal = refusalOf(wish);
     if (refusal !== undefined) throw new InvalidRequest(refusal);
     return textOf(wish);
   }
 
   states(): readonly LimitState[] {
+    for (const endpointId of this.#states.keys()) if (!this.#isThere(endpointId)) this.left(endpointId);
     return [...this.#states.values()];
   }
 
@@ -123,12 +128,15 @@ export class LimitSetting implements LimitStates {
     try {
       const mayMakeLinks = wish.container?.netAdmin === true;
       const outcome = await this.#put(link, place, plan, { fresh, before, mayMakeLinks });
+      // It ended meanwhile.
+      if (!this.#isThere(endpointId)) return;
       const repaired = before?.plan === planText ? outcome.mended : [];
       if (repaired.length > 0) mended(repaired.join('; '));
       const count = (known?.mended ?? 0) + (repaired.length > 0 ? 1 : 0);
       this.#inForce.set(endpointId, { place: placeText, plan: planText, mended: count });
       this.#tell(stateOf(link, wish, outcome, count));
     } catch (error) {
+      if (!this.#isThere(endpointId)) return;
       const problem = toDriverError(error).message;
       this.#tell(stateOf(link, wish, { problem }, known?.mended ?? 0));
       throw error;
@@ -136,17 +144,16 @@ export class LimitSetting implements LimitStates {
   }
 
   async #put(
-    { network }: LimitedLink,
+    { network, endpoint }: LimitedLink,
     place: ShapePlace,
     plan: ShapePlan,
     { fresh, before, mayMakeLinks }: Circumstances,
   ): Promise<Outcome> {
     const { shaping, host } = this.#deps;
+    if (network.enforce === 'host') return { host: true, mended: await host.settleFor(endpoint, network) };
+    // Others may enforce on a link that its frames pass, which must know its MAC.
+    if (fresh) await host.settleFor(endpoint, network);
     const parts: string[] = [];
-    if (network.enforce === 'host') {
-      parts.push(...(await host.settle(network.parent)));
-      return { host: true, mended: parts };
-    }
     const isNothing = JSON.stringify(plan) === NOTHING;
     // Nothing stands on a new link, nor where nothing stood at the last look and nothing was wished since.
     if (isNothing && (fresh || before?.plan === NOTHING)) return { mended: [] };
@@ -157,10 +164,16 @@ export class LimitSetting implements LimitStates {
     parts.push(...outcome.mended);
     // Who has no NET_ADMIN makes no links: another one on that parent is the engine's.
     if (!isNothing && !fresh && place.at === 'sandbox' && mayMakeLinks) {
-      const removed = await shaping.removeBypasses(place);
+      const others = this.#deps.endpoints.list().filter((one) => one.sandboxKey === endpoint.sandboxKey);
+      const marks = others.map(({ endpointId }) => endpointId).filter((id) => id !== endpoint.endpointId);
+      const removed = await shaping.removeBypasses(place, marks);
       parts.push(...removed.map((name) => `link ${name} stepped around the limit and was removed`));
     }
     return { ...outcome, mended: parts };
+  }
+
+  #isThere(endpointId: string): boolean {
+    return this.#deps.endpoints.get(endpointId) !== undefined;
   }
 
   #tell(state: LimitState): void {

@@ -1,6 +1,7 @@
 /** Shaping on the host's side of a parent, in the kernel worker: what it does for `HostShapingPort`. */
 import { NotFound, Unsupported } from '../../core/errors.ts';
 import { endpointIdOfAlias, parentIfbMarkOf, parentIfbNameOf, parentOfIfbMark } from '../../core/ids.ts';
+import type { Direction } from '../../core/limit.ts';
 import { linkList } from '../macvlan.ts';
 import type { Handlers, Operation } from '../operation.ts';
 import type { LinkInfo } from '../port.ts';
@@ -30,7 +31,7 @@ export interface HostShapingOperations {
     {
       readonly parent: string;
       readonly endpoints: readonly HostShapedEndpoint[];
-      readonly linkBitsPerSecond: number;
+      readonly linkBitsPerSecond: Readonly<Record<Direction, number>>;
       readonly features: ShapingFeatures;
     },
     string[]
@@ -57,7 +58,7 @@ function settle(
   socket: RtnetlinkSocket,
   parent: string,
   endpoints: readonly HostShapedEndpoint[],
-  linkBitsPerSecond: number,
+  linkBitsPerSecond: Readonly<Record<Direction, number>>,
   features: ShapingFeatures,
 ): string[] {
   const needed = ['tbf', 'htb', 'clsact', 'ifb', 'redirect', 'bpf'] as const;
@@ -82,10 +83,13 @@ function settle(
     ownMacs,
   });
   const into = treeSteps(
-    plan({ linkIndex: ifb.linkIndex, mac: 'destination', linkBitsPerSecond }),
+    plan({ linkIndex: ifb.linkIndex, mac: 'destination', linkBitsPerSecond: linkBitsPerSecond.in }),
     lookAtTree(socket, ifb.linkIndex, qdiscs),
   );
-  const out = treeSteps(plan({ linkIndex: link.linkIndex, mac: 'source', linkBitsPerSecond }), standing);
+  const out = treeSteps(
+    plan({ linkIndex: link.linkIndex, mac: 'source', linkBitsPerSecond: linkBitsPerSecond.out }),
+    standing,
+  );
   const hook = hookStep(
     {
       linkIndex: link.linkIndex,

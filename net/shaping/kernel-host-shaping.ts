@@ -12,23 +12,25 @@
  *   user of the parent be a link of the host's namespace.
  * - The parent's own qdisc (mq of a NIC with several queues) is replaced: one queue for all.
  */
+import type { Direction } from '../../core/limit.ts';
 import { type KernelWorker, LAST, NEXT } from '../kernel-worker.ts';
 import type { EndpointTraffic, HostShapedEndpoint, HostShapingPort } from '../shaping-port.ts';
-import type { ShapingFeatures } from './features.ts';
+import { FoundFeatures } from './found-features.ts';
 
 export class KernelHostShaping implements HostShapingPort {
   readonly #worker: KernelWorker;
   readonly #macAddresses = new Map<string, ReadonlyMap<string, string>>();
-  #features: Promise<ShapingFeatures> | undefined;
+  readonly #features: FoundFeatures;
 
   constructor(worker: KernelWorker) {
     this.#worker = worker;
+    this.#features = new FoundFeatures(() => worker.request('shapingProbe', undefined, NEXT));
   }
 
   async settle(
     parent: string,
     endpoints: readonly HostShapedEndpoint[],
-    linkBitsPerSecond: number,
+    linkBitsPerSecond: Readonly<Record<Direction, number>>,
   ): Promise<readonly string[]> {
     this.#macAddresses.set(
       parent,
@@ -38,7 +40,7 @@ export class KernelHostShaping implements HostShapingPort {
       this.#macAddresses.delete(parent);
       return this.#worker.request('hostShapingRemove', parent, NEXT);
     }
-    const features = await this.#found();
+    const features = await this.#features.get();
     return this.#worker.request(
       'hostShapingSettle',
       { parent, endpoints, linkBitsPerSecond, features },
@@ -69,13 +71,5 @@ export class KernelHostShaping implements HostShapingPort {
         return traffic === undefined ? [] : [[endpointId, traffic] as const];
       }),
     );
-  }
-
-  #found(): Promise<ShapingFeatures> {
-    this.#features ??= this.#worker.request('shapingProbe', undefined, NEXT).catch((error: unknown) => {
-      this.#features = undefined;
-      throw error;
-    });
-    return this.#features;
   }
 }

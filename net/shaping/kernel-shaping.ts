@@ -2,6 +2,7 @@
 import { FIRST, type KernelWorker, LAST, NEXT } from '../kernel-worker.ts';
 import type { EndpointTraffic, ShapeOutcome, ShapePlace, ShapePlan, ShapingPort } from '../shaping-port.ts';
 import { lacking, type ShapingFeatures, wayOfReceiving, wayOfSending } from './features.ts';
+import { FoundFeatures } from './found-features.ts';
 
 export type { ShapingFeatures } from './features.ts';
 
@@ -12,15 +13,17 @@ export interface KernelShapingOptions {
 
 export class KernelShaping implements ShapingPort {
   readonly #worker: KernelWorker;
-  #features: Promise<ShapingFeatures> | undefined;
+  readonly #features: FoundFeatures;
 
   constructor(worker: KernelWorker, { features }: KernelShapingOptions = {}) {
     this.#worker = worker;
-    this.#features = features && Promise.resolve(features);
+    this.#features = new FoundFeatures(
+      async () => features ?? (await worker.request('shapingProbe', undefined, FIRST)),
+    );
   }
 
   async supported(): Promise<true | string> {
-    const features = await this.#found();
+    const features = await this.#features.get();
     const ways = [wayOfSending(features), wayOfReceiving(features)];
     if (ways.every(({ because }) => because === undefined)) return true;
     const parts = ['tbf', 'clsact', 'ifb', 'redirect'] as const;
@@ -28,7 +31,7 @@ export class KernelShaping implements ShapingPort {
   }
 
   async apply(place: ShapePlace, plan: ShapePlan): Promise<ShapeOutcome | undefined> {
-    const features = await this.#found();
+    const features = await this.#features.get();
     const { outcome, unused } = await this.#worker.request('shapingApply', { place, plan, features }, FIRST);
     // Behind everything that waits: each deletion holds the worker for tens of milliseconds.
     for (const ifb of unused) await this.#worker.request('shapingSweep', { place, ifb }, LAST);
@@ -49,13 +52,5 @@ export class KernelShaping implements ShapingPort {
       found.push(...(await this.#worker.request('shapingTraffic', places.slice(found.length), LAST)));
     }
     return found;
-  }
-
-  #found(): Promise<ShapingFeatures> {
-    this.#features ??= this.#worker.request('shapingProbe', undefined, FIRST).catch((error: unknown) => {
-      this.#features = undefined;
-      throw error;
-    });
-    return this.#features;
   }
 }

@@ -10,7 +10,7 @@ import { need } from '../support/require.ts';
 import { failure } from './kernel-links.ts';
 import { PEER, PEER_IPV6, rateBy, type Sandbox, ShapedHost, shape } from './shaped-host.ts';
 
-const LINK = 1e9;
+const LINK = { in: 1e9, out: 1e9 };
 
 describe('net/shaping, by the host', () => {
   let host: ShapedHost;
@@ -88,7 +88,7 @@ describe('net/shaping, by the host', () => {
     const free = await host.flow(three.namespace, host.peer, PEER);
     const rate = await rateBy(() => passed(three.endpointId, 'out'));
     console.log(`      three, without a limit: ${rate.toFixed(0)} Mbit/s`);
-    expect(rate).to.be.within(60, 1.1 * (LINK / 1e6));
+    expect(rate).to.be.within(60, 1.1 * (LINK.out / 1e6));
     await free.stop();
   });
 
@@ -175,7 +175,7 @@ describe('net/shaping, by the host', () => {
     const own = await host.flow(host.home, host.peer, PEER);
     const rate = await rateBy(async () => classBytes('up0', 'fffd'));
     console.log(`      the host itself: ${rate.toFixed(0)} Mbit/s`);
-    expect(rate).to.be.within(60, 1.1 * (LINK / 1e6));
+    expect(rate).to.be.within(60, 1.1 * (LINK.out / 1e6));
     await own.stop();
     box.namespace.ip(
       'link',
@@ -203,7 +203,7 @@ describe('net/shaping, by the host', () => {
         endpoint(one, { out: shape(90) }, { minOutBitsPerSecond: 70e6 }),
         endpoint(two, { out: shape(90) }, { minOutBitsPerSecond: 20e6 }),
       ],
-      100e6,
+      { in: 100e6, out: 100e6 },
     );
     const first = await host.flow(one.namespace, host.peer, PEER);
     await holds('one alone', () => passed(one.endpointId, 'out'), 90);

@@ -1,6 +1,8 @@
 /** `KernelShaping` in sandboxes, on real links: that it is written once, told, mended and taken away. */
 import { expect } from 'chai';
 import { Unsupported } from '../../core/errors.ts';
+import { linkAliasOf } from '../../core/ids.ts';
+import { KernelSandboxes } from '../../net/sandbox-port.ts';
 import type { KernelShaping, ShapingFeatures } from '../../net/shaping/kernel-shaping.ts';
 import type { Shape } from '../../net/shaping-port.ts';
 import { shapeOf } from '../../throttle/token-bucket.ts';
@@ -292,5 +294,18 @@ describe('net/shaping', () => {
     expect(await shaping.removeBypasses(place)).to.deep.equal([]);
     expect(await shaping.removeBypasses(place, [box.endpointId])).to.deep.equal(['second0']);
     expect(namespace.links().map(({ ifname }) => ifname)).to.include.members(['eth0', 'pair0', 'upon0']);
+  });
+
+  it('is not led astray by a link that bears the mark of the limited one', async () => {
+    const { namespace, place, endpointId, macAddress } = box;
+    const alias = linkAliasOf(endpointId);
+    namespace.ip('link', 'add', 'copy0', 'link', 'eth0', 'type', 'macvlan', 'mode', 'bridge');
+    namespace.ip('link', 'set', 'copy0', 'alias', alias);
+    const { namespacePath, linkIndex } = place;
+    const look = async (known: object): Promise<string | undefined> =>
+      (await new KernelSandboxes(host.worker).look({ namespacePath, alias, ...known }))?.link.name;
+    expect(await look({ linkIndex })).to.equal('eth0');
+    expect(await look({ macAddress })).to.equal('eth0');
+    expect(await shaping.removeBypasses(place, ['another'])).to.deep.equal(['copy0']);
   });
 });

@@ -46,8 +46,11 @@ const vlan = (name: string, vlanId: number, more: Partial<LinkInfo> = {}): Parti
 describe('plugin/parent', () => {
   it('takes a link that there is as it is', async () => {
     expect(await place({ parent: 'eth0' })).to.deep.equal({ parent: 'eth0' });
-    expect(await place({ parent: 'eth0.5' }, vlan('eth0.5', 5))).to.deep.equal({ parent: 'eth0.5' });
-    expect(await place({ parent: 'dmz' }, vlan('dmz', 5))).to.deep.equal({ parent: 'dmz' });
+    expect(await place({ parent: 'eth0.5' }, vlan('eth0.5', 5))).to.deep.equal({
+      parent: 'eth0.5',
+      nic: 'eth0',
+    });
+    expect(await place({ parent: 'dmz' }, vlan('dmz', 5))).to.deep.equal({ parent: 'dmz', nic: 'eth0' });
   });
 
   it('names a sub-interface that is to be made, the same for both ways to ask for it', async () => {
@@ -68,7 +71,7 @@ describe('plugin/parent', () => {
 
   it('takes the sub-interface that the VLAN has, by whatever name, and leaves it to its operator', async () => {
     for (const options of [{ parent: 'eth0.7' }, { parent: 'eth0', vlan: 7 }]) {
-      expect(await place(options, vlan('office', 7))).to.deep.equal({ parent: 'office' });
+      expect(await place(options, vlan('office', 7))).to.deep.equal({ parent: 'office', nic: 'eth0' });
     }
   });
 
@@ -85,6 +88,7 @@ describe('plugin/parent', () => {
     expect(await place({ parent: 'eth0.7', vlan: 8 }, outer)).to.deep.equal({
       parent: 'eth0.7.8',
       vlan: { lower: 'eth0.7', vlanId: 8 },
+      nic: 'eth0',
     });
     expect(await place({ parent: 'eth0.7', vlan: 7 }, outer)).to.equal(
       'invalid: parent eth0.7 is VLAN 7 already: leave out -o vlan=7',

@@ -30,12 +30,15 @@ describe('throttle/endpoint-limits', () => {
   const wishes = new Map<string, EndpointWish>();
   const told: string[] = [];
   let waitedMs: number[];
+  /** While it is waited for what the container says. */
+  let meanwhile: () => void;
   let admission: Admission;
 
   beforeEach(() => {
     for (const list of [records, wishes]) list.clear();
     told.length = 0;
     waitedMs = [];
+    meanwhile = () => {};
   });
 
   const make = (refuse = true): EndpointLimits => {
@@ -49,7 +52,10 @@ describe('throttle/endpoint-limits', () => {
         wishes: {
           ready: true,
           of: ({ endpointId }) => wishes.get(endpointId) ?? NOBODY,
-          wait: async (_, timeoutMs) => void waitedMs.push(timeoutMs),
+          wait: async (_, timeoutMs) => {
+            waitedMs.push(timeoutMs);
+            meanwhile();
+          },
         },
         containers: {
           joined: ({ endpointId }) => told.push(`joined ${endpointId}`),
@@ -90,6 +96,18 @@ describe('throttle/endpoint-limits', () => {
     limits.left('e1');
     await limits.admit(record('e2'), NETWORK, deadline());
     expect(told).to.include.members(['joined e1', 'container e1 left', 'forget e1 of n1']);
+  });
+
+  it('counts a start that is refused at no time', async () => {
+    const limits = make();
+    records.set('e1', record('e1'));
+    wishes.set('e1', wishOf(2000));
+    meanwhile = () => {
+      limits.wishChanged('e1');
+      expect(committed()).to.equal(0);
+    };
+    const refusal = await limits.admit(record('e1'), NETWORK, deadline()).catch((error: unknown) => error);
+    expect(refusal).to.include({ code: 'bandwidth_exhausted' });
   });
 
   it('refuses what the container says and cannot be read', async () => {

@@ -72,7 +72,7 @@ describe('throttle/known-containers', () => {
       },
       logger: silentLogger,
     });
-    known.onFound((endpointId) => told.push(endpointId));
+    known.onFound((endpointId, renamed) => told.push(`${endpointId} ${renamed ? 'renamed' : 'found'}`));
   });
   afterEach(() => known.close());
 
@@ -91,7 +91,7 @@ describe('throttle/known-containers', () => {
     await answer(0, found('web', { net_in: '1mbit', NET_OUT_BURST: '64kb', PASSWORD: 'x', Net_In: '3' }));
     expect(known.of('e1')).to.deep.equal(WEB);
     expect(records.get('e1')).to.deep.equal({ ...recordOf('e1'), container: WEB });
-    expect(told).to.deep.equal(['e1']);
+    expect(told).to.deep.equal(['e1 found']);
     known.joined(recordOf('e1'));
     expect(questions).to.have.length(1);
   });
@@ -118,7 +118,7 @@ describe('throttle/known-containers', () => {
     known.left('e2');
     expect(known.of('e1')).to.equal(undefined);
     expect(known.of('e2')).to.equal(undefined);
-    expect(told).to.deep.equal(['e2']);
+    expect(told).to.deep.equal(['e2 found']);
     expect(records.get('e1')?.container).to.equal(undefined);
   });
 
@@ -150,8 +150,18 @@ describe('throttle/known-containers', () => {
     expect(questions).to.have.length(3);
     await answer(2, found('web'));
     expect(known.of('e1')?.name).to.equal('web');
+  });
+
+  it('asks anew of all when the engine returns, for it may have been renamed meanwhile', async () => {
+    joined('e1');
+    await answer(0, found('web'));
     known.engineReturned();
-    expect(questions).to.have.length(3);
+    expect(questions).to.have.length(2);
+    await answer(1, found('web'));
+    expect(told).to.deep.equal(['e1 found']);
+    known.engineReturned();
+    await answer(2, { ...found('shop'), containerId: 'id-web' });
+    expect(told).to.deep.equal(['e1 found', 'e1 renamed']);
   });
 
   it('stops to ask for an endpoint whose record has gone', async () => {
@@ -215,6 +225,6 @@ describe('throttle/known-containers', () => {
     await answer(1, { ...found('shop'), containerId: 'id-web' });
     expect(known.of('e1')?.name).to.equal('shop');
     expect(records.get('e1')?.container?.name).to.equal('shop');
-    expect(told).to.deep.equal(['e1', 'e1']);
+    expect(told).to.deep.equal(['e1 found', 'e1 renamed']);
   });
 });

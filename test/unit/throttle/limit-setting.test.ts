@@ -27,6 +27,7 @@ const OUT: EndpointWish = {
 describe('throttle/limit-setting', () => {
   let wish: EndpointWish;
   let ready: boolean;
+  let gone: boolean;
   /** What it is once the container has been waited for. */
   let later: EndpointWish | undefined;
   let mendedByKernel: readonly string[];
@@ -40,7 +41,7 @@ describe('throttle/limit-setting', () => {
 
   beforeEach(() => {
     [wish, later, mendedByKernel, failure, bypasses] = [OUT, undefined, [], undefined, []];
-    ready = true;
+    [ready, gone] = [true, false];
     for (const list of [applied, settled, mended]) list.length = 0;
     setting = new LimitSetting(
       { wishTimeoutMs: 100 },
@@ -63,10 +64,14 @@ describe('throttle/limit-setting', () => {
           removeBypasses: async () => bypasses,
         },
         host: {
-          settle: async (parent) => {
+          settleFor: async (_, { parent }) => {
             settled.push(parent);
             return [];
           },
+        },
+        endpoints: {
+          get: (id) => (gone ? undefined : { ...link({}).endpoint, endpointId: id }),
+          list: () => [],
         },
       },
     );
@@ -111,6 +116,26 @@ describe('throttle/limit-setting', () => {
     later = OUT;
     await apply('arrived');
     expect(applied.map(({ plan }) => plan.out?.rateBitsPerSecond)).to.deep.equal([5e6, 1e8]);
+  });
+
+  it('takes away what others say when the container turns out to want nothing', async () => {
+    wish = {
+      ...NOTHING,
+      known: false,
+      out: { limit: { rateBitsPerSecond: 5e6 }, source: 'cap', problems: [] },
+    };
+    later = NOTHING;
+    await apply('arrived');
+    expect(applied.map(({ plan }) => plan.out?.rateBitsPerSecond)).to.deep.equal([5e6, undefined]);
+    expect(states.at(-1)?.out).to.deep.equal({});
+  });
+
+  it('says nothing of an endpoint that has ended meanwhile', async () => {
+    await apply('arrived');
+    gone = true;
+    await apply();
+    expect(states).to.have.length(1);
+    expect(setting.states()).to.deep.equal([]);
   });
 
   it('leaves what stands from before a restart until it is known what people have set', async () => {
@@ -171,8 +196,11 @@ describe('throttle/limit-setting', () => {
   it('shapes the end of the host in mode bridge, and the parent with enforce=host', async () => {
     await apply('arrived', { mode: 'bridge' });
     expect(applied[0]?.place).to.deep.equal({ at: 'host-end', linkName: 'lheeeeeeeeeeee' });
-    await apply('arrived', { enforce: 'host' });
+    // Another network may enforce there.
     expect(settled).to.deep.equal(['eth0']);
+    await apply('check', { enforce: 'host' });
+    expect(settled).to.deep.equal(['eth0', 'eth0']);
+    expect(applied).to.have.length(1);
     expect(states.at(-1)?.out.how).to.equal('host');
   });
 
