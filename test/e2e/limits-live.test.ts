@@ -1,8 +1,11 @@
 /** Limits that people set while a container runs, from another host: in force, told, seen in the figures, taken away. */
 import { expect } from 'chai';
+import { onEach } from '../support/crash.ts';
 import { writtenKeys } from '../support/etcd-count.ts';
-import { exact, flatLab, IMAGE, removeAll } from '../support/flat.ts';
+import { exact, flatLab, IMAGE, labConfig, removeAll } from '../support/flat.ts';
 import type { Lab } from '../support/lab.ts';
+import { expectRates, startLimited } from '../support/limited.ts';
+import type { Machine } from '../support/machine.ts';
 import { until } from '../support/poll.ts';
 import { need } from '../support/require.ts';
 import { sandboxOf } from '../support/sandboxes.ts';
@@ -135,4 +138,43 @@ describe('e2e/limits that people set', function () {
     }
     await exact(h2);
   });
+
+  it('follow the name of a container, also through a rename that nobody hears', async () => {
+    await onEach(lab, async (machine) => {
+      const name = (part: string) => `${machine.name}-${part}`;
+      const sandbox = await startLimited(machine, name('one'));
+      for (const [part, rate] of [
+        ['two', '7mbit'],
+        ['three', '9mbit'],
+      ] as const)
+        await machine.lanius('limit', 'set', name(part), '--in', rate);
+      await machine.docker('rename', name('one'), name('two'));
+      await expectRates(sandbox, { in: 7 * MBIT });
+      await until('the lease says so', () => hasLease(machine, name('two')));
+      await machine.stopLanius();
+      await machine.docker('rename', name('two'), name('three'));
+      await machine.startLanius();
+      await expectRates(sandbox, { in: 9 * MBIT });
+      await until('the lease says so', () => hasLease(machine, name('three')));
+      for (const part of ['two', 'three']) await machine.lanius('limit', 'rm', name(part));
+      await expectRates(sandbox, {});
+      await removeAll(machine);
+    });
+  });
+
+  it('of a cap are taken away from containers that turn out to want none', async () => {
+    const throttle = { cap: { in: '3mbit', out: '3mbit' } };
+    await onEach(lab, async (machine) => {
+      await machine.stopLanius();
+      await machine.startLanius(labConfig(lab, { throttle }));
+      await expectRates(await startLimited(machine, 'free', ['-e', 'net_in=none']), {});
+      await expectRates(await startLimited(machine, 'plain'), {});
+      await expectRates(await startLimited(machine, 'own', ['-e', 'net_out=8mbit']), { out: 8 * MBIT });
+      await removeAll(machine);
+    });
+  });
 });
+
+async function hasLease(machine: Machine, name: string): Promise<boolean> {
+  return ((await machine.askLaniusJson('ip', 'ls', '--name', name)) as readonly object[]).length === 1;
+}

@@ -6,7 +6,7 @@
  */
 import { expect } from 'chai';
 import type { DoctorReport } from '../../plugin/wire/admin.ts';
-import { labConfig, leases, macOfIp } from '../support/flat.ts';
+import { IMAGE, labConfig, leases, macOfIp } from '../support/flat.ts';
 import { Lab } from '../support/lab.ts';
 import { untilNothingLeft } from '../support/left-keys.ts';
 import type { Machine } from '../support/machine.ts';
@@ -182,6 +182,24 @@ describe('uml/vlan', () => {
       const have = rows.map(({ address, host, containerName }) => `${address} ${host} ${containerName}`);
       return JSON.stringify(have.sort()) === JSON.stringify(want.sort());
     });
+  });
+
+  it('lets a parent that holds limits itself know the containers of its VLANs', async () => {
+    const words = ['--subnet', '10.8.0.0/24', '-o', 'parent=eth0', '-o', 'macvlan_mode=private'];
+    const driver = ['-d', 'lanius', '--ipam-driver', 'lanius'];
+    await h1.docker('network', 'create', ...driver, ...words, '-o', 'enforce=host', 'guard');
+    await h1.docker('run', '-d', '--name', 'guarded', '--network', 'guard', IMAGE, 'sleep', '1000');
+    let classes = '';
+    await until('all have a class', async () => {
+      classes = await h1.sh('tc -s class show dev eth0');
+      return classes.match(/class htb 4c48:1[0-9a-f] /g)?.length === 1 + NETWORKS.length;
+    }).catch(() => expect(classes).to.equal('a class for each container'));
+    for (const { name } of NETWORKS) await expectTalk(lab, name);
+    classes = await h1.sh('tc -s class show dev eth0');
+    expect(/class htb 4c48:fffe .*\n Sent (\d+) bytes/.exec(classes)?.[1], 'of unknown MACs').to.equal('0');
+    await h1.docker('rm', '-f', 'guarded');
+    await removeNetwork(h1, 'guard');
+    await until('the parent is free of it', async () => !(await h1.sh('tc qdisc show dev eth0')).includes('htb'));
   });
 
   it('says in lanius doctor that the kernel makes VLANs and that the sub-interfaces are up', async () => {
