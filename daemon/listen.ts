@@ -77,13 +77,13 @@ async function mustBeFree(path: string): Promise<void> {
   if (!found.isSocket()) {
     throw new Conflict(`${path} is there and is no socket: move it away, or set another path`);
   }
-  if (await answers(path)) {
+  if (await isAnswered(path)) {
     throw new Conflict(`another program listens on ${path}: is a Lanius daemon running already?`);
   }
 }
 
 /** Whether somebody listens; a listener whose queue is full counts as one. */
-function answers(path: string): Promise<boolean> {
+export function isAnswered(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = connect(path);
     const finish = (living: boolean): void => {

@@ -126,7 +126,9 @@ function read(argv: readonly string[]): Wishes | string {
 function described({ items, kept }: PurgePlan): string {
   if (items.length === 0) return 'there is nothing of Lanius on this host\n';
   const stays = kept.map(
-    ({ name, containers }) => `network ${name} keeps its links: ${containers.join(', ')} run on it\n`,
+    ({ name, containers, addressesOnly }) =>
+      `network ${name} keeps its links${addressesOnly === true ? ', which are not of Lanius' : ''}: ` +
+      `${containers.join(', ')} run on it\n`,
   );
   return (
     formatTable(

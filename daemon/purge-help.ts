@@ -6,8 +6,8 @@ bridges and what it has pinned in the kernel; frees what this host has in etcd, 
 the data of the etcd that the daemon runs itself, and /etc/lanius/config.json. First it lists all of that and asks.
 What a cluster shares (pools, reservations, other hosts) stays there.
 
-It refuses while networks of Lanius exist or its containers run: remove them first. It can be said again after it was
-broken off. The program itself is removed by the package manager afterwards.
+It refuses while networks of Lanius, or with addresses of Lanius, exist or their containers run: remove them first. Where the
+engine does not answer, its records tell which. It can be said again after it was broken off. The program itself is removed by the package manager afterwards.
 
 Options:
   --dry-run              Only list what would be removed

@@ -1,6 +1,8 @@
 /** What `lanius purge` would do, and whether it may, from what was seen on the host. Pure. */
+import { shortId } from '../core/ids.ts';
 import type { Belongings } from '../ipam/inventory.ts';
 import type { Belonging } from '../links/belongings.ts';
+import { RECORD_KINDS } from '../store/host-records.ts';
 
 export interface SeenNetwork {
   /** Its name, or its id if the engine does not tell. */
@@ -8,6 +10,8 @@ export interface SeenNetwork {
   readonly networkId: string;
   /** Containers that are attached to it and run. */
   readonly containers: readonly string[];
+  /** Its links are another driver's: nothing of it stands on this host. */
+  readonly addressesOnly?: true;
 }
 
 export type SeenStore =
@@ -25,6 +29,8 @@ export interface PurgeView {
   /** Units that are active or enabled. */
   readonly units: readonly string[];
   readonly networks: readonly SeenNetwork[];
+  /** False: networks and containers are known from the records only. */
+  readonly engineAnswers: boolean;
   readonly store: SeenStore;
   /** What of ours stands in the kernel. */
   readonly belongings: readonly Belonging[];
@@ -43,21 +49,31 @@ export interface PurgePlan {
   readonly items: readonly PurgeItem[];
   /** Networks whose containers go on: what they stand on stays. Only with `force`. */
   readonly kept: readonly SeenNetwork[];
+  /** Files that stay, because without the engine nothing else tells a later purge what runs. */
+  readonly spared: readonly string[];
 }
+
+/** Folders of records, in the state folder. */
+const TELLING = [RECORD_KINDS.networks.kind, RECORD_KINDS.endpoints.kind].map((kind) => `/${kind}`);
 
 export function purgePlan(view: PurgeView, options: { readonly force: boolean }): PurgePlan {
   const kept = options.force ? view.networks.filter(({ containers }) => containers.length > 0) : [];
+  const blind = !view.engineAnswers && kept.length > 0;
+  const spared = view.files.filter((file) => blind && TELLING.some((folder) => file.endsWith(folder)));
+  const recorded = view.networks.filter(
+    (network) => network.addressesOnly !== true && !(blind && kept.includes(network)),
+  );
   const items: PurgeItem[] = [
     ...view.units.map((object) => ({ what: 'unit', object })),
-    ...view.networks.map(({ name }) => ({ what: 'network record', object: name })),
+    ...recorded.map(({ name }) => ({ what: 'network record', object: name })),
     ...storeItems(view),
     ...view.belongings
       .filter((one) => !isKept(one, kept))
       .map(({ kind, object }) => ({ what: kind, object })),
-    ...view.files.map((object) => ({ what: 'file', object })),
+    ...view.files.filter((file) => !spared.includes(file)).map((object) => ({ what: 'file', object })),
   ];
   const refusal = options.force ? undefined : refusalOf(view);
-  return { items, kept, ...(refusal === undefined ? {} : { refusal }) };
+  return { items, kept, spared, ...(refusal === undefined ? {} : { refusal }) };
 }
 
 function storeItems({ store, host }: PurgeView): PurgeItem[] {
@@ -91,9 +107,10 @@ function refusalOf({ networks, store, host }: PurgeView): string | undefined {
 
 /** Belongings are named with their owner: `network 1a2b3c4d5e6f`, or an endpoint, whose container may run. */
 function isKept({ owner = '' }: Belonging, kept: readonly SeenNetwork[]): boolean {
+  const standing = kept.filter(({ addressesOnly }) => addressesOnly !== true);
   return (
-    kept.length > 0 &&
-    (owner.startsWith('endpoint') || kept.some(({ networkId }) => owner.includes(networkId.slice(0, 12))))
+    standing.length > 0 &&
+    (owner.startsWith('endpoint') || standing.some(({ networkId }) => owner.includes(shortId(networkId))))
   );
 }
 

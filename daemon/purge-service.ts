@@ -3,8 +3,10 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { InternalError, oneLine } from '../core/errors.ts';
 
-/** The socket first: it would start the daemon again. */
-const UNITS = ['lanius.socket', 'lanius.service'];
+/** What starts others first: the timer its service, the socket the daemon. */
+const UNITS = ['lanius-mesos.timer', 'lanius.socket', 'lanius.service'];
+/** Started by the timer or by hand, never enabled; it may be about to try again. */
+const STARTED = 'lanius-mesos.service';
 /** systemd's own name for "systemd is running". @see sd_booted(3) */
 const BOOTED = '/run/systemd/system';
 const STOP_LIMIT_MS = 60_000;
@@ -28,10 +30,14 @@ export class SystemdService implements ServicePort {
   }
 
   async stop(): Promise<void> {
+    if (!existsSync(BOOTED)) return;
     const units = await this.standing();
-    if (units.length === 0) return;
-    const { ok, said } = await systemctl('disable', '--now', ...units);
-    if (!ok) throw new InternalError(`systemd could not stop ${units.join(' and ')}: ${oneLine(said)}`);
+    if (units.length > 0) {
+      const { ok, said } = await systemctl('disable', '--now', ...units);
+      if (!ok) throw new InternalError(`systemd could not stop ${units.join(' and ')}: ${oneLine(said)}`);
+    }
+    // It fails where the unit is not installed.
+    await systemctl('stop', STARTED);
   }
 }
 

@@ -5,11 +5,11 @@
  *
  * Must not: cut off a running container. With `force` its link and what it stands on stay, only its address is given up.
  */
+import { existsSync } from 'node:fs';
 import { systemClock as clock } from '../core/clock.ts';
 import { deadlineAfter } from '../core/deadline.ts';
 import { Conflict, DriverError, toDriverError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
-import type { EngineNetwork } from '../engine/port.ts';
 import { TtlBuckets } from '../ipam/commit/ttl-buckets.ts';
 import { UnfencedSteps } from '../ipam/commit/unfenced-steps.ts';
 import { HostForgetting } from '../ipam/host/host-forgetting.ts';
@@ -18,7 +18,7 @@ import { Pools } from '../ipam/pool/pools.ts';
 import { type Belonging, leaksOf } from '../links/belongings.ts';
 import { KernelResponder } from '../net/responder.ts';
 import { findEtcd, isEtcdOn } from '../store/embedded-etcd-process.ts';
-import { endpointRecordSchema, networkRecordSchema } from '../store/host-records.ts';
+import { claimRecordSchema, endpointRecordSchema, networkRecordSchema } from '../store/host-records.ts';
 import { layoutOf } from '../store/layout.ts';
 import { acquireStateLock } from '../store/state-lock.ts';
 import { compose, type Daemon } from './compose.ts';
@@ -26,7 +26,8 @@ import { composeLinks, type LinkParts } from './compose-links.ts';
 import type { Config } from './config-schema.ts';
 import { identityOf } from './identity.ts';
 import { LiveConfig } from './live-config.ts';
-import { filesOf, type PurgeFiles, recordsIn, removeFiles } from './purge-files.ts';
+import { filesOf, isDeadSocket, type PurgeFiles, recordsIn, removeFiles } from './purge-files.ts';
+import { recordedNetworks, shownNetworks } from './purge-networks.ts';
 import type { PurgePlan, PurgeView, SeenNetwork, SeenStore } from './purge-plan.ts';
 import type { ServicePort } from './purge-service.ts';
 
@@ -43,6 +44,8 @@ export interface PurgeDependencies {
 }
 
 const ENGINE_LIMIT_MS = 5000;
+/** RuntimeDirectory= of lanius-mesos.service, which keeps it. */
+const MESOS_DIR = '/run/lanius-mesos';
 /** One part of forgetting. */
 const PART_MS = 5000;
 /** Kinds that are links of the host's own name space, made for endpoints. */
@@ -59,7 +62,8 @@ export class Purge {
   constructor({ config, configFile }: PurgeOptions, deps: PurgeDependencies) {
     this.#config = config;
     this.#deps = deps;
-    this.#files = { stateDir: config.state.dir, configFile, adminSocket: config.admin.socket };
+    const { dir: stateDir } = config.state;
+    this.#files = { stateDir, configFile, adminSocket: config.admin.socket, mesosDir: MESOS_DIR };
     const identity = identityOf(config.host.name);
     // Made, never started: its parts know how to look and to remove.
     this.#daemon = compose(new LiveConfig(config), identity, deps.logger, () => {});
@@ -78,14 +82,13 @@ export class Purge {
   /** Changes nothing. @throws DriverError */
   async look(): Promise<PurgeView> {
     const { service } = this.#deps;
-    const networks = await this.#networks();
     return {
       host: this.#config.host.name,
       units: await service.standing(),
-      networks,
+      ...(await this.#networks()),
       store: await this.#store(),
       belongings: await this.#belongings(),
-      files: filesOf(this.#files),
+      files: filesOf(await this.#filesNow()),
     };
   }
 
@@ -105,7 +108,11 @@ export class Purge {
       if (store.kind === 'embedded') await this.#endEmbedded();
       if (store.kind === 'cluster') await this.#forget();
       tell('removing files');
-      const files = removeFiles(this.#files).map((file) => `${file} stays: Lanius has not made it`);
+      const files = removeFiles(await this.#filesNow(), plan.spared).map((file) =>
+        plan.spared.includes(file)
+          ? `${file} stays: it tells of containers that may run; say it again when the engine answers`
+          : `${file} stays: Lanius has not made it`,
+      );
       return [...links, ...files];
     } finally {
       await lock.release();
@@ -119,26 +126,25 @@ export class Purge {
     await kernel.close();
   }
 
+  /** With the plugin's socket, where a daemon that was killed has left it: the engine would dial it. */
+  async #filesNow(): Promise<PurgeFiles> {
+    const { pluginSocket } = this.#config.docker;
+    return { ...this.#files, ...((await isDeadSocket(pluginSocket)) ? { deadSocket: pluginSocket } : {}) };
+  }
+
   /** By the engine; without one, by what is noted on disk. */
-  async #networks(): Promise<SeenNetwork[]> {
-    const { driverName } = this.#config.docker;
-    let shown: EngineNetwork[];
+  async #networks(): Promise<Pick<PurgeView, 'networks' | 'engineAnswers'>> {
     try {
-      shown = (await this.#daemon.engine.networks(ENGINE_LIMIT_MS)).filter(
-        ({ driver }) => driver === driverName,
-      );
+      const shown = await this.#daemon.engine.networks(ENGINE_LIMIT_MS);
+      const endpoints = shown.flatMap((network) => network.endpoints);
+      this.#engineEndpoints = new Set(endpoints.map(({ endpointId }) => endpointId));
+      return { networks: shownNetworks(shown, this.#config.docker.driverName), engineAnswers: true };
     } catch (error) {
-      this.#deps.tell(`${toDriverError(error).message}; networks are taken from the records`);
-      const { networks } = this.#onDisk();
-      return networks.map(({ networkId }) => ({ name: networkId.slice(0, 12), networkId, containers: [] }));
+      this.#deps.tell(
+        `${toDriverError(error).message}; networks, and the containers that may run, are taken from the records`,
+      );
+      return { networks: recordedNetworks(this.#onDisk(), existsSync), engineAnswers: false };
     }
-    const endpoints = shown.flatMap((network) => network.endpoints);
-    this.#engineEndpoints = new Set(endpoints.map(({ endpointId }) => endpointId));
-    return shown.map(({ name, networkId, endpoints: own }) => ({
-      name,
-      networkId,
-      containers: own.map(({ containerName, containerId = 'a container' }) => containerName ?? containerId),
-    }));
   }
 
   async #store(): Promise<SeenStore> {
@@ -164,6 +170,7 @@ export class Purge {
     return {
       networks: recordsIn(`${stateDir}/networks`, networkRecordSchema),
       endpoints: recordsIn(`${stateDir}/endpoints`, endpointRecordSchema),
+      claims: recordsIn(`${stateDir}/claims`, claimRecordSchema),
     };
   }
 
@@ -187,7 +194,9 @@ export class Purge {
   /** @returns what stays, and why */
   async #clearKernel(kept: readonly SeenNetwork[]): Promise<string[]> {
     const { records, net, kernel, throttle } = this.#daemon;
-    const ids = new Set(kept.map(({ networkId }) => networkId));
+    const ids = new Set(
+      kept.filter(({ addressesOnly }) => addressesOnly !== true).map(({ networkId }) => networkId),
+    );
     for (const kind of Object.values(records)) await kind.load();
     for (const { networkId } of records.networks.list())
       if (!ids.has(networkId)) await records.networks.delete(networkId);

@@ -25,6 +25,9 @@ describe('e2e/purge', function () {
   });
   after(() => lab?.down());
 
+  const addressOfWeb = () =>
+    h1.docker('inspect', '-f', '{{.NetworkSettings.Networks.flat.IPAddress}}', 'web');
+
   it('refuses while a container runs, and while a daemon runs that systemd does not know of', async () => {
     const refused = await h1.tryLanius('purge', '--yes');
     expect(refused.status).to.equal(1);
@@ -51,9 +54,28 @@ describe('e2e/purge', function () {
     expect(silent.stderr).to.contain('say --yes');
   });
 
-  it('with force gives up the address of a running container, and does not cut it off', async () => {
-    const ip = await h1.docker('inspect', '-f', '{{.NetworkSettings.Networks.flat.IPAddress}}', 'web');
+  it('with force cuts off nothing either where the engine does not answer, however often', async () => {
     await h1.stopLanius();
+    const blind = '/etc/lanius/blind.json';
+    const config = { etcd: { hosts: [lab.etcd.endpoint] }, docker: { socket: '/run/nobody.sock' } };
+    await h1.writeFile(blind, JSON.stringify(config));
+    const refused = await h1.tryLanius('purge', '--yes', '--config', blind);
+    expect(refused.stderr).to.contain('web run on networks of Lanius');
+    const ping = await startPing(lab.outside, await addressOfWeb(), 10);
+    for (let turn = 0; turn < 2; turn++) {
+      await h1.writeFile(blind, JSON.stringify(config));
+      const said = await h1.tryLanius('purge', '--yes', '--force', '--config', blind);
+      expect(said.status, said.stderr).to.equal(0);
+      expect(said.stderr).to.contain('are taken from the records');
+      expect(said.stdout).to.match(/network [0-9a-f]{12} keeps its links: web run on it/);
+      expect(said.stdout).to.contain('/var/lib/lanius/endpoints stays');
+    }
+    expect(await ping.stop()).to.include({ lost: 0 });
+    expect(await h1.sh('tc class show dev eth0')).to.contain('20Mbit');
+  });
+
+  it('with force gives up the address of a running container, and does not cut it off', async () => {
+    const ip = await addressOfWeb();
     const ping = await startPing(lab.outside, ip, 10);
     const { status, stderr, stdout } = await h1.tryLanius('purge', '--yes', '--force');
     expect(status, stderr).to.equal(0);
