@@ -18,6 +18,8 @@ export interface MesosWords {
   readonly role: string;
   /** What the host can have at most, which stays the same; otherwise what it has left now. */
   readonly total: boolean;
+  /** Pools were named, so those of IPv6 count, too: there are so many of these addresses that the sum says nothing of the rest. */
+  readonly named: boolean;
 }
 
 /** As the agent reads it in JSON: `Resource` of include/mesos/mesos.proto. */
@@ -36,8 +38,13 @@ export interface MesosAttribute {
 
 const TEXT = /^[a-zA-Z0-9_/.-]+$/;
 const BITS = 1e6;
+/**
+ * An agent reads a scalar as thousandths in 64 bits. So much is exact in its double, too, and a master can add up a thousand hosts.
+ * @see mesos/src/common/values.cpp convertToFixed()
+ */
+const MOST = Math.floor(Number.MAX_SAFE_INTEGER / 1000);
 
-/** Addresses of all pools; bandwidth of all parents, in Mbit/s. @throws InvalidRequest for names that Mesos cannot read */
+/** Addresses of all IPv4 pools or of those named; bandwidth of all parents, in Mbit/s, of directions that are known. @throws InvalidRequest for names that Mesos cannot read */
 export function resourcesOf(
   { addresses, bandwidth = [] }: HostFiguresReply,
   words: MesosWords,
@@ -50,26 +57,26 @@ export function resourcesOf(
   const scalar = (name: string | undefined, value: number): MesosResource => ({
     name: name ?? '',
     type: 'SCALAR',
-    scalar: { value },
+    scalar: { value: Math.min(value, MOST) },
     ...(role === '*' ? {} : { role }),
   });
-  const sum = (figures: (of: BandwidthFigures) => number): number =>
-    megabits(bandwidth.reduce((all, of) => all + Math.max(0, figures(of)), 0));
-  const rates = [
-    scalar(
-      netIn,
-      sum((of) => of.capacityInBitsPerSecond - (total ? 0 : of.committedInBitsPerSecond)),
-    ),
-    scalar(
-      netOut,
-      sum((of) => of.capacityOutBitsPerSecond - (total ? 0 : of.committedOutBitsPerSecond)),
-    ),
-  ];
+  const rate = (name: string | undefined, left: (of: BandwidthFigures) => number | undefined) => {
+    const known = bandwidth.flatMap((of) => left(of) ?? []);
+    return known.length === 0
+      ? []
+      : [scalar(name, megabits(known.reduce((all, one) => all + Math.max(0, one), 0)))];
+  };
+  const counted = addresses.filter(({ pool }) => words.named || !pool.includes(':'));
   return [
-    ...(bandwidth.length === 0 ? [] : rates),
+    ...rate(netIn, (of) =>
+      total ? of.declaredInBitsPerSecond : less(of.capacityInBitsPerSecond, of.committedInBitsPerSecond),
+    ),
+    ...rate(netOut, (of) =>
+      total ? of.declaredOutBitsPerSecond : less(of.capacityOutBitsPerSecond, of.committedOutBitsPerSecond),
+    ),
     scalar(
       ips,
-      addresses.reduce((all, of) => all + (total ? of.total : of.free), 0),
+      counted.reduce((all, of) => all + (total ? of.total : of.free), 0),
     ),
   ];
 }
@@ -96,6 +103,10 @@ export function formatAttributes(attributes: readonly MesosAttribute[]): string 
 /** Of IPv6 subnets colons would end the name. */
 function poolWord({ name, pool }: AddressFigures): string {
   return name ?? pool.replaceAll(':', '.').replace('/', '-');
+}
+
+function less(capacity: number | undefined, committed: number): number | undefined {
+  return capacity === undefined ? undefined : capacity - committed;
 }
 
 /** Mesos knows three decimals. */

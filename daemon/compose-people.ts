@@ -27,11 +27,11 @@ import { StoreRepair } from '../ipam/upkeep/store-repair.ts';
 import { leaksOf } from '../links/belongings.ts';
 import type { KernelNeighbourLimits } from '../net/neighbour-limits.ts';
 import type { NetPort } from '../net/port.ts';
-import type { BandwidthFigures } from '../plugin/wire/admin-mesos.ts';
 import type { EtcdKv } from '../store/etcd-kv.ts';
 import type { ClaimRecord, EndpointRecord, NetworkRecord } from '../store/host-records.ts';
 import type { Layout } from '../store/layout.ts';
 import type { RecordStore } from '../store/records.ts';
+import { bandwidthOf } from './admin-figures.ts';
 import { createAdminApp } from './admin-server.ts';
 import { type ArpComposition, choicesOf } from './compose-arp.ts';
 import { composeLimitPeople } from './compose-limits.ts';
@@ -121,7 +121,7 @@ export function composePeople(live: LiveConfig, identity: SessionIdentity, parts
   const poolAdmin = new PoolAdmin({ host, configuredPools }, { kv, layout, committer, book, clock });
   const figures = new HostFigures(
     { labels: config.host.labels },
-    { kv, layout, claims: parts.claims, pools: book, leases },
+    { kv, layout, claims: parts.claims, pools: book, leases, clock },
   );
   const checker = new StoreChecker({ kv, layout, clock });
   const admin = createAdminApp({
@@ -139,7 +139,7 @@ export function composePeople(live: LiveConfig, identity: SessionIdentity, parts
     },
     figures: {
       addresses: () => figures.addresses(),
-      bandwidthFigures: () => declaredOf(throttle.figures(), throttle.overcommit),
+      bandwidthFigures: () => bandwidthOf(throttle.figures(), throttle.declared, throttle.overcommit),
     },
     limits: limits.routes,
     shrike: new ShrikeImport({ kv, layout, poolAdmin, reservations, clock }),
@@ -155,23 +155,4 @@ export function composePeople(live: LiveConfig, identity: SessionIdentity, parts
     logger,
   });
   return { admin, sweeper };
-}
-
-/** Parents whose capacity is known in both directions, for schedulers. */
-function declaredOf(
-  figures: ReturnType<ThrottleComposition['figures']>,
-  overcommit: number,
-): BandwidthFigures[] {
-  return figures.flatMap(({ parent, in: inward, out }) => {
-    if (inward.capacity === undefined || out.capacity === undefined) return [];
-    return [
-      {
-        parent,
-        capacityInBitsPerSecond: inward.capacity * overcommit,
-        capacityOutBitsPerSecond: out.capacity * overcommit,
-        committedInBitsPerSecond: inward.committed,
-        committedOutBitsPerSecond: out.committed,
-      },
-    ];
-  });
 }

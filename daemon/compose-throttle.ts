@@ -164,6 +164,7 @@ export function composeThrottle(parts: ThrottleParts) {
     figures,
     report,
     overcommit: config.overcommit,
+    declared: (parent: string) => capacities.declared(parent),
     /** Networks come and go: what their parents carry is told, and nothing of ours stays on a parent. */
     uplinkPart: {
       prepare: async (): Promise<void> => report.changed(),

@@ -27,10 +27,14 @@ export class Capacities {
   }
 
   of(parent: string): Capacity {
-    const configured = this.#options.configured[parent];
     const speed = this.speedOf(parent);
     const told = speed === undefined ? {} : { in: speed, out: speed };
-    return { ...told, ...configured };
+    return { ...told, ...this.declared(parent) };
+  }
+
+  /** As configured alone: it stays whatever the link negotiates. */
+  declared(parent: string): Capacity {
+    return this.#options.configured[parent] ?? {};
   }
 
   /** Of the link itself, not older than some seconds. */

@@ -2,8 +2,10 @@
  * How many addresses this host can still give out, by pool: not the pool's figure but what its labels, ranges and quota
  * leave to this host. Counted by etcd on demand; never on the way of a container.
  */
-import { DriverError } from '../../core/errors.ts';
-import { type Cidr, cidrRange, formatCidr, type IpRange, parseCidr, rangeHas } from '../../core/ip.ts';
+import type { Clock } from '../../core/clock.ts';
+import { type Deadline, deadlineAfter } from '../../core/deadline.ts';
+import { Conflict, PoolExhausted } from '../../core/errors.ts';
+import { type Cidr, cidrRange, formatCidr, type IpRange, rangeHas } from '../../core/ip.ts';
 import type { KvPort } from '../../store/kv.ts';
 import type { Layout } from '../../store/layout.ts';
 import type { PoolValue } from '../../store/schema.ts';
@@ -32,51 +34,71 @@ export interface HostFiguresDependencies {
   readonly layout: Layout;
   /** Claims of this host's networks. */
   readonly claims: { list(): readonly { readonly poolId: string }[] };
-  readonly pools: { get(subnet: Cidr): PoolValue | undefined };
+  /** Waits until pools were read, for a figure that leaves out quota and ranges is wrong. */
+  readonly pools: { find(subnet: Cidr, deadline: Deadline): Promise<PoolValue | undefined> };
   readonly leases: { list(): readonly HeldLease[] };
+  readonly clock: Clock;
 }
 
+export interface HostFiguresOptions {
+  /** `host.labels` */
+  readonly labels: Labels;
+  /** How long pools are waited for that were never read, in milliseconds. */
+  readonly waitMs?: number;
+}
+
+interface Claimed {
+  readonly subnet: Cidr;
+  readonly pool: PoolValue | undefined;
+  readonly ranges: readonly IpRange[];
+}
+
+const WAIT_MS = 5000;
+
 export class HostFigures {
-  readonly #labels: Labels;
+  readonly #options: HostFiguresOptions;
   readonly #deps: HostFiguresDependencies;
 
-  /** @param options labels: `host.labels` */
-  constructor(options: { readonly labels: Labels }, deps: HostFiguresDependencies) {
-    this.#labels = options.labels;
+  constructor(options: HostFiguresOptions, deps: HostFiguresDependencies) {
+    this.#options = options;
     this.#deps = deps;
   }
 
   /** Pools that networks of this host are on, in order of their subnets. @throws StoreUnavailable */
   async addresses(): Promise<AddressFigures[]> {
-    const ranges = new Map<string, IpRange[]>();
-    for (const { poolId } of this.#deps.claims.list()) {
+    const { claims, clock } = this.#deps;
+    const deadline = deadlineAfter(this.#options.waitMs ?? WAIT_MS, clock);
+    const claimed = new Map<string, Claimed>();
+    for (const { poolId } of claims.list()) {
       const { subnet } = parsePoolId(poolId);
       const key = formatCidr(subnet);
-      ranges.set(key, [...(ranges.get(key) ?? []), ...this.#rangesOf(poolId)]);
+      const before = claimed.get(key);
+      const pool = before === undefined ? await this.#deps.pools.find(subnet, deadline) : before.pool;
+      const ranges = [...(before?.ranges ?? []), ...this.#rangesOf(poolId, pool)];
+      claimed.set(key, { subnet, pool, ranges });
     }
-    const all = [...ranges].toSorted(([a], [b]) => (a < b ? -1 : Number(a > b)));
-    return await Promise.all(all.map(([subnet, parts]) => this.#figuresOf(parseCidr(subnet), parts)));
+    const all = [...claimed].toSorted(([a], [b]) => (a < b ? -1 : Number(a > b)));
+    return await Promise.all(all.map(([, one]) => this.#figuresOf(one)));
   }
 
   /** None where ranges are for container names only, or all are gone. */
-  #rangesOf(poolId: string): readonly IpRange[] {
+  #rangesOf(poolId: string, pool: PoolValue | undefined): readonly IpRange[] {
     const { subnet, range, rangeName } = parsePoolId(poolId);
     try {
-      const { own, borrow } = choiceFor(this.#deps.pools.get(subnet), subnet, {
-        labels: this.#labels,
+      const { own, borrow } = choiceFor(pool, subnet, {
+        labels: this.#options.labels,
         ...(range === undefined ? {} : { claimRange: range }),
         ...(rangeName === undefined ? {} : { rangeName }),
       });
       return [...own, ...borrow];
     } catch (error) {
-      if (error instanceof DriverError) return [];
+      if (error instanceof Conflict || error instanceof PoolExhausted) return [];
       throw error;
     }
   }
 
-  async #figuresOf(subnet: Cidr, parts: readonly IpRange[]): Promise<AddressFigures> {
-    const { kv, layout, pools, leases } = this.#deps;
-    const pool = pools.get(subnet);
+  async #figuresOf({ subnet, pool, ranges: parts }: Claimed): Promise<AddressFigures> {
+    const { kv, layout, leases } = this.#deps;
     const whole = [cidrRange(subnet)];
     // Networks may share ranges: what is left without all that is left without them.
     const ranges = without(whole, without(whole, parts));

@@ -8,13 +8,16 @@ export type { AddressFigures };
 
 export const FIGURES_PATH = '/v1/figures';
 
-/** Rates in bits a second; in: towards containers. */
+/** Rates in bits a second; in: towards containers. Of a direction of which nothing is known nothing is said. */
 export interface BandwidthFigures {
   /** Link of this host, e.g. `eth0`. */
   readonly parent: string;
-  /** What limits may add up to, overcommit included. */
-  readonly capacityInBitsPerSecond: number;
-  readonly capacityOutBitsPerSecond: number;
+  /** What limits may add up to now, overcommit included: as declared, else as the link has negotiated. */
+  readonly capacityInBitsPerSecond?: number;
+  readonly capacityOutBitsPerSecond?: number;
+  /** The same, only where `throttle.capacity` says it: it changes with the settings alone. */
+  readonly declaredInBitsPerSecond?: number;
+  readonly declaredOutBitsPerSecond?: number;
   /** Limits of the containers that run here. */
   readonly committedInBitsPerSecond: number;
   readonly committedOutBitsPerSecond: number;
@@ -23,6 +26,6 @@ export interface BandwidthFigures {
 /** Answer of GET {@link FIGURES_PATH}. */
 export interface HostFiguresReply {
   readonly addresses: readonly AddressFigures[];
-  /** Absent where no capacity is declared. */
+  /** Absent where no capacity is known. */
   readonly bandwidth?: readonly BandwidthFigures[];
 }

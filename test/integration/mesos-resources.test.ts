@@ -4,11 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { main } from '../../cli/main.ts';
+import { systemClock } from '../../core/clock.ts';
+import { StoreUnavailable } from '../../core/errors.ts';
 import { parseCidr } from '../../core/ip.ts';
 import { silentLogger } from '../../core/log.ts';
 import { type AdminDependencies, createAdminApp } from '../../daemon/admin-server.ts';
 import { type Listener, listenOn } from '../../daemon/listen.ts';
 import { HostFigures } from '../../ipam/people/host-figures.ts';
+import { PoolBook } from '../../ipam/pool/pool-book.ts';
 import type { BandwidthFigures } from '../../plugin/wire/admin-mesos.ts';
 import { EtcdProcess } from '../support/etcd-process.ts';
 import { IpamHost, layout, soon } from '../support/ipam-host.ts';
@@ -32,8 +35,7 @@ describe('lanius mesos resources on a real etcd', function () {
     socket = join(folder, 'admin.sock');
     host = await IpamHost.start({ etcd: etcd.host, name: 'h1', labels: { rack: 'r1' } });
     other = await IpamHost.start({ etcd: etcd.host, name: 'h2', labels: { rack: 'r2' } });
-    const { kv, claims, book, leases } = host;
-    const figures = new HostFigures({ labels: { rack: 'r1' } }, { kv, layout, claims, pools: book, leases });
+    const figures = figuresOn(host.book);
     const parts = {
       figures: { addresses: () => figures.addresses(), bandwidthFigures: () => bandwidth },
       logger: silentLogger,
@@ -48,6 +50,13 @@ describe('lanius mesos resources on a real etcd', function () {
     if (folder !== undefined) rmSync(folder, { recursive: true });
   });
 
+  function figuresOn(pools: PoolBook, waitMs = 5000): HostFigures {
+    const { kv, claims, leases } = host;
+    return new HostFigures(
+      { labels: { rack: 'r1' }, waitMs },
+      { kv, layout, claims, pools, leases, clock: systemClock },
+    );
+  }
   async function lanius(line: string): Promise<string> {
     let [out, err] = ['', ''];
     const streams = {
@@ -104,6 +113,7 @@ describe('lanius mesos resources on a real etcd', function () {
     const link = {
       capacityInBitsPerSecond: 1e9,
       capacityOutBitsPerSecond: 5e8,
+      declaredInBitsPerSecond: 1e9,
       committedInBitsPerSecond: 1e8,
     };
     bandwidth = [
@@ -116,7 +126,9 @@ describe('lanius mesos resources on a real etcd', function () {
     expect(await lanius('mesos resources --parent eth1 --pool flat --net-in rx --net-out tx')).to.equal(
       '0 rx(*):900;tx(*):400;ips(*):0\n',
     );
-    expect(await lanius('mesos resources --pool 10.71.0.0/29 --total')).to.match(/ips\(\*\):6\n$/);
+    expect(await lanius('mesos resources --pool 10.71.0.0/29 --total')).to.equal(
+      '0 net_in(*):2000;ips(*):6\n',
+    );
     expect(JSON.parse((await lanius('mesos resources -o json')).slice(2))[0]).to.deep.equal({
       name: 'net_in',
       type: 'SCALAR',
@@ -126,7 +138,7 @@ describe('lanius mesos resources on a real etcd', function () {
       /^1 lanius: no network of this host is on pool "no"/,
     );
     expect(await lanius('mesos resources --parent no')).to.match(
-      /^1 lanius: link "no" has no declared capacity/,
+      /^1 lanius: link "no" has no network of this host, or no known capacity/,
     );
   });
 
@@ -144,6 +156,31 @@ describe('lanius mesos resources on a real etcd', function () {
     expect(await lanius('mesos resources --file /nowhere/x')).to.match(
       /^1 lanius: cannot write \/nowhere\/x: ENOENT/,
     );
+  });
+
+  it('waits until the pools were read, and says that they were not rather than guess', async () => {
+    const book = new PoolBook({ coolingSeconds: 0 }, { kv: host.kv, layout, logger: silentLogger });
+    const failure = await figuresOn(book, 50)
+      .addresses()
+      .catch((error: Error) => error);
+    expect(failure).to.be.instanceOf(StoreUnavailable);
+    const waiting = figuresOn(book).addresses();
+    await book.load();
+    expect((await waiting).map(({ name, total }) => [name, total])).to.deep.equal([
+      ['flat', 2],
+      ['db', 6],
+    ]);
+    await book.close();
+  });
+
+  it('tries again for as long as it is told, while etcd does not answer', async () => {
+    etcd.freeze();
+    setTimeout(() => etcd.thaw(), 1500);
+    const begun = Date.now();
+    expect(await lanius('mesos resources --total --wait 20s')).to.equal('0 ips(*):8\n');
+    expect(Date.now() - begun).to.be.greaterThan(1000);
+    expect(await lanius('mesos resources --pool no --wait 20s'), 'at once').to.match(/^1 lanius: no network/);
+    expect(await lanius('mesos resources --wait soon')).to.match(/^1 lanius: "soon" is not a span of time/);
   });
 
   it('leaves the file alone and says why while etcd does not answer', async () => {

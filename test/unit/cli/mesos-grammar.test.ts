@@ -10,14 +10,22 @@ import {
 import type { HostFiguresReply } from '../../../plugin/wire/admin-mesos.ts';
 import { readAttributes, readResources } from '../../support/mesos-grammar.ts';
 
-const WORDS: MesosWords = { ips: 'ips', netIn: 'net_in', netOut: 'net_out', role: '*', total: false };
-const BANDWIDTH = {
+const WORDS: MesosWords = {
+  ips: 'ips',
+  netIn: 'net_in',
+  netOut: 'net_out',
+  role: '*',
+  total: false,
+  named: false,
+};
+const NEGOTIATED = {
   parent: 'eth0',
   capacityInBitsPerSecond: 1e9,
   capacityOutBitsPerSecond: 1e9,
   committedInBitsPerSecond: 100e6,
   committedOutBitsPerSecond: 500_500,
 };
+const BANDWIDTH = { ...NEGOTIATED, declaredInBitsPerSecond: 1e9, declaredOutBitsPerSecond: 1e9 };
 const FIGURES: HostFiguresReply = {
   addresses: [
     { pool: '10.77.0.0/16', name: 'flat', total: 200, held: 3, free: 37 },
@@ -31,24 +39,43 @@ const text = (figures: HostFiguresReply, words = WORDS): string =>
 
 describe('cli/mesos-grammar', () => {
   it('prints what the documented grammar reads as the same', () => {
-    expect(text(FIGURES)).to.equal('net_in(*):900;net_out(*):1998.999;ips(*):47');
+    expect(text(FIGURES)).to.equal('net_in(*):900;net_out(*):1998.999;ips(*):37');
     expect(readResources(text(FIGURES))).to.deep.equal([
       { name: 'net_in', role: '*', value: { scalar: 900 } },
       { name: 'net_out', role: '*', value: { scalar: 1998.999 } },
-      { name: 'ips', role: '*', value: { scalar: 47 } },
+      { name: 'ips', role: '*', value: { scalar: 37 } },
     ]);
     const other = { ...WORDS, ips: 'flat/ips', netIn: 'in', netOut: 'out', role: 'prod-1', total: true };
     expect(readResources(text(FIGURES, other))).to.deep.equal([
       { name: 'in', role: 'prod-1', value: { scalar: 2000 } },
       { name: 'out', role: 'prod-1', value: { scalar: 2000 } },
-      { name: 'flat/ips', role: 'prod-1', value: { scalar: 310 } },
+      { name: 'flat/ips', role: 'prod-1', value: { scalar: 300 } },
     ]);
-    expect(text({ addresses: FIGURES.addresses })).to.equal('ips(*):47');
+    expect(text({ addresses: FIGURES.addresses })).to.equal('ips(*):37');
+  });
+
+  it('gives an agent only the bandwidth that is declared, by direction, whatever a link has negotiated', () => {
+    const bandwidth = [
+      { ...NEGOTIATED, declaredInBitsPerSecond: 4e8 },
+      { ...NEGOTIATED, parent: 'eth1', capacityOutBitsPerSecond: 1e8 },
+    ];
+    const figures = { addresses: FIGURES.addresses, bandwidth };
+    expect(text(figures, { ...WORDS, total: true })).to.equal('net_in(*):400;ips(*):300');
+    expect(text(figures)).to.equal('net_in(*):1800;net_out(*):1098.999;ips(*):37');
+  });
+
+  it('counts IPv6 pools only where they are named, and prints no number that Mesos cannot read', () => {
+    const addresses = [{ pool: 'fd00::/64', total: Number(2n ** 64n), held: 0, free: Number(2n ** 64n) - 5 }];
+    const both = { addresses: [...FIGURES.addresses.slice(0, 1), ...addresses] };
+    expect(text(both)).to.equal('ips(*):37');
+    const named = text(both, { ...WORDS, named: true });
+    expect(readResources(named)[0]?.value).to.deep.equal({ scalar: 9_007_199_254_740 });
+    expect(text({ addresses }, { ...WORDS, named: true, total: true })).to.equal('ips(*):9007199254740');
   });
 
   it('has the JSON form that the agent reads', () => {
     expect(resourcesOf({ addresses: FIGURES.addresses }, { ...WORDS, role: 'prod' })).to.deep.equal([
-      { name: 'ips', type: 'SCALAR', scalar: { value: 47 }, role: 'prod' },
+      { name: 'ips', type: 'SCALAR', scalar: { value: 37 }, role: 'prod' },
     ]);
   });
 
