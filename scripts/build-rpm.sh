@@ -1,6 +1,6 @@
 #!/bin/bash
 # build-rpm.sh [--out FOLDER] [--release N] [--package-version V] [--without-bundled]   builds the RPM packages lanius and
-# lanius-bundled (x86_64) on Debian or an RPM distribution. Needs git, Node with `npm ci` done, rpmbuild and tar. The last line
+# lanius-bundled (x86_64) on Debian or an RPM distribution. Needs git, Node with `npm ci` done, rpmbuild, tar and openssl. The last line
 # of its output is the path of the package lanius, the line before that of lanius-bundled.
 #   --out FOLDER            where they are put                                  default: dist/rpm
 #   --release N             RPM's release number                                default: 1
@@ -35,7 +35,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-for program in node npm rpmbuild tar gzip; do
+for program in node npm rpmbuild tar gzip ${bundled:+openssl}; do
   command -v "$program" >/dev/null || die "$program is missing (scripts/install-deps.sh --test installs it)"
 done
 [ -d node_modules/typescript ] || die "node_modules is missing: run npm ci --ignore-scripts"
