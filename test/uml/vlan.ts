@@ -199,7 +199,10 @@ describe('uml/vlan', () => {
     expect(/class htb 4c48:fffe .*\n Sent (\d+) bytes/.exec(classes)?.[1], 'of unknown MACs').to.equal('0');
     await h1.docker('rm', '-f', 'guarded');
     await removeNetwork(h1, 'guard');
-    await until('the parent is free of it', async () => !(await h1.sh('tc qdisc show dev eth0')).includes('htb'));
+    await until(
+      'the parent is free of it',
+      async () => !(await h1.sh('tc qdisc show dev eth0')).includes('htb'),
+    );
   });
 
   it('says in lanius doctor that the kernel makes VLANs and that the sub-interfaces are up', async () => {

@@ -88,13 +88,18 @@ const container = fc.record({
   labels: fc.constant({}),
   endpoints: fc.array(engineEndpoint, { maxLength: 3 }),
 });
-const claim = fc.record({
-  v: fc.constant(1 as const),
-  poolId: fc.constantFrom('p1', 'p2'),
-  subnet: subnetText,
-  held: fc.array(fc.record({ address: addressIn, role: fc.constant('gateway' as const) }), { maxLength: 1 }),
-  createdAt: at,
-});
+const claim = fc
+  .record({
+    v: fc.constant(1 as const),
+    number: fc.integer({ min: 1, max: 2 }),
+    subnet: subnetText,
+    held: fc.array(fc.record({ address: addressIn, role: fc.constant('gateway' as const) }), {
+      maxLength: 1,
+    }),
+    createdAt: at,
+  })
+  // The id has the subnet in it, so one of the same id is of the same subnet.
+  .map(({ number, ...rest }) => ({ ...rest, poolId: `${rest.subnet}#${number}` }));
 const network = fc.record({
   v: fc.constant(1 as const),
   networkId,
