@@ -15,8 +15,8 @@ import type { Logger } from '../core/log.ts';
 import type { HostShapedEndpoint, HostShapingPort } from '../net/shaping-port.ts';
 import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
 import type { EndpointWishes } from './endpoint-wish.ts';
-import { planOf } from './limit-setting.ts';
 import { nicOf } from './nic.ts';
+import { planOf } from './token-bucket.ts';
 
 export interface HostLimitsDependencies {
   readonly wishes: Pick<EndpointWishes, 'of' | 'ready'>;

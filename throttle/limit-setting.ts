@@ -12,14 +12,13 @@
 import { InvalidRequest, toDriverError } from '../core/errors.ts';
 import { failpoint } from '../core/failpoint.ts';
 import { hostEndNameOf } from '../core/ids.ts';
-import { DIRECTIONS, type Direction } from '../core/limit.ts';
+import { DIRECTIONS } from '../core/limit.ts';
 import { formatRate } from '../core/rate.ts';
-import type { Shape, ShapeOutcome, ShapePlace, ShapePlan, ShapingPort } from '../net/shaping-port.ts';
+import type { ShapePlace, ShapePlan, ShapingPort } from '../net/shaping-port.ts';
 import type { EndpointRecord, NetworkRecord } from '../store/host-records.ts';
 import { type EndpointWish, type EndpointWishes, refusalOf } from './endpoint-wish.ts';
-import type { DirectionState, LimitState, LimitStates } from './limit-state.ts';
-import { shapeOf } from './token-bucket.ts';
-import type { Wish } from './wish.ts';
+import { type LimitState, type LimitStates, type Outcome, stateOf } from './limit-state.ts';
+import { planOf } from './token-bucket.ts';
 
 /** An endpoint's link in its sandbox, as links/sandbox-setting.ts has it. */
 export interface LimitedLink {
@@ -192,57 +191,9 @@ interface Circumstances {
   readonly mayMakeLinks: boolean;
 }
 
-interface Outcome extends ShapeOutcome {
-  /** The host enforces. */
-  readonly host?: true;
-}
-
 function placeOf({ endpoint, network, namespacePath, linkIndex }: LimitedLink): ShapePlace {
   if (network.mode === 'bridge') return { at: 'host-end', linkName: hostEndNameOf(endpoint.endpointId) };
   return { at: 'sandbox', namespacePath, linkIndex };
-}
-
-/** @param mtuBytes of the container's link */
-export function planOf(wish: Wish, mtuBytes: number): ShapePlan {
-  const plan: Partial<Record<Direction, Shape>> = {};
-  for (const direction of DIRECTIONS) {
-    const { limit } = wish[direction];
-    if (limit !== undefined) plan[direction] = shapeOf(limit, mtuBytes);
-  }
-  return plan;
-}
-
-function stateOf(
-  { endpoint, network }: LimitedLink,
-  wish: EndpointWish,
-  outcome: Outcome | { readonly problem: string },
-  mended: number,
-): LimitState {
-  const of = (direction: Direction): DirectionState => {
-    const { limit, source, problems } = wish[direction];
-    const failed = 'problem' in outcome ? outcome.problem : undefined;
-    const how = 'problem' in outcome ? undefined : outcome.host ? 'host' : outcome[direction];
-    const fallback = 'problem' in outcome ? undefined : outcome.fallback;
-    const said = problems.length === 0 ? undefined : problems.join('; ');
-    const trouble = limit === undefined ? said : (failed ?? said ?? fallback);
-    return {
-      ...(limit === undefined ? {} : { wished: limit }),
-      ...(source === undefined ? {} : { source }),
-      ...(limit === undefined || how === undefined ? {} : { how }),
-      ...(trouble === undefined ? {} : { problem: trouble }),
-    };
-  };
-  const { container } = wish;
-  return {
-    endpointId: endpoint.endpointId,
-    networkId: network.networkId,
-    ...(container === undefined ? {} : { containerId: container.containerId, containerName: container.name }),
-    netAdmin: container?.netAdmin ?? false,
-    enforce: network.enforce ?? 'sandbox',
-    in: of('in'),
-    out: of('out'),
-    mended,
-  };
 }
 
 /** For doctor: `in 100mbit (env), out none`; undefined if nobody wishes anything. */

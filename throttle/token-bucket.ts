@@ -15,8 +15,9 @@
  *
  * @see tc-tbf(8); docs/limits.md
  */
-import type { RateLimit } from '../core/limit.ts';
-import type { Shape } from '../net/shaping-port.ts';
+import { DIRECTIONS, type Direction, type RateLimit } from '../core/limit.ts';
+import type { Shape, ShapePlan } from '../net/shaping-port.ts';
+import type { Wish } from './wish.ts';
 
 const ETHERNET_HEADER_BYTES = 14;
 const BURST_SECONDS = 0.002;
@@ -42,6 +43,16 @@ export function shapeOf(limit: RateLimit, mtuBytes: number): Shape {
   if (peakBitsPerSecond === undefined || peakBitsPerSecond <= rateBitsPerSecond) return shape;
   const peakBurstBytes = Math.min(capped(burstOf(peakBitsPerSecond, frameBytes)), burstBytes);
   return { ...shape, peakBitsPerSecond, peakBurstBytes };
+}
+
+/** @param mtuBytes of the container's link */
+export function planOf(wish: Wish, mtuBytes: number): ShapePlan {
+  const plan: Partial<Record<Direction, Shape>> = {};
+  for (const direction of DIRECTIONS) {
+    const { limit } = wish[direction];
+    if (limit !== undefined) plan[direction] = shapeOf(limit, mtuBytes);
+  }
+  return plan;
 }
 
 function burstOf(rateBitsPerSecond: number, frameBytes: number): number {
