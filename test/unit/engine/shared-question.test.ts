@@ -1,24 +1,31 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { systemClock } from '../../../core/clock.ts';
 import { deadlineAfter } from '../../../core/deadline.ts';
 import { SharedQuestion } from '../../../engine/shared-question.ts';
+import { until } from '../../support/poll.ts';
 
 const inTime = () => deadlineAfter(10_000, systemClock);
 
 describe('engine/shared-question', () => {
   it('asks together what comes together, and next what comes while an answer is under way', async () => {
     const asked: string[][] = [];
+    const answers: (() => void)[] = [];
     const question = new SharedQuestion<string, string>(async (keys) => {
       asked.push([...keys]);
-      await sleep(5);
+      await new Promise<void>((resolve) => answers.push(resolve));
       return keys.join();
     });
+    const answered = async (index: number): Promise<void> => {
+      await until('the question is put', () => answers.length > index, { intervalMs: 1 });
+      answers[index]?.();
+    };
     const first = [question.ask('a', inTime()), question.ask('b', inTime())];
-    await sleep(1);
+    await until('the question is put', () => asked.length === 1, { intervalMs: 1 });
     const later = [question.ask('c', inTime()), question.ask('a', inTime()), question.ask('c', inTime())];
+    await answered(0);
     expect(await Promise.all(first)).to.deep.equal(['a,b', 'a,b']);
     expect(question.idle).to.equal(false);
+    await answered(1);
     expect(await Promise.all(later)).to.deep.equal(['c,a', 'c,a', 'c,a']);
     expect(asked).to.deep.equal([
       ['a', 'b'],
