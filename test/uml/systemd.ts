@@ -315,7 +315,11 @@ describe('uml/systemd', () => {
     writeFileSync(CONFIG, '{ "etcd": { "hosts": 5 } }');
     expect((await run(['systemctl', 'restart', 'lanius.service'])).status).to.equal(1);
     const why = `${CONFIG}: etcd.hosts: 5 is not an array`;
-    expect((await run(['systemctl', 'status', 'lanius.service'])).stdout).to.contain(`Status: "${why}"`);
+    // Each new try begins without a word.
+    const status = async () => (await run(['systemctl', 'status', 'lanius.service'])).stdout;
+    await until('systemctl status says so', async () => (await status()).includes(`Status: "${why}"`), {
+      timeoutMs: 60_000,
+    });
     await until('the journal has it as an error', async () =>
       (await journal('PRIORITY=3')).some((entry) => entry.MESSAGE === `lanius: ${why}`),
     );
