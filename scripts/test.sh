@@ -2,8 +2,8 @@
 # test.sh [--layer NAME]... [--grep TEXT] [--no-setup]   every test there is, as CI runs it: installs what they need, builds, checks
 # the style, then runs the layers unit, contract, integration, netns, race, e2e, outage, uml and quickstart. A layer's failure
 # stops no other one. The outage takes ten minutes and hardly any work, and user-mode Linux is slow, so these two run beside
-# the others, each in a lab of its own (but user-mode Linux not beside e2e); e2e, which mostly waits, runs in two halves beside
-# each other.
+# the others, each in a lab of its own (but user-mode Linux not beside e2e); with four cores e2e runs in two halves beside each
+# other.
 #
 #   --layer NAME   only this layer (may be repeated)
 #   --grep TEXT    only tests whose title contains TEXT
@@ -155,10 +155,10 @@ for layer in "${layers[@]}"; do
       beside[$layer]=$!
       ;;
     e2e)
-      # three engines and the guests would be too much for two cores
+      # three engines and the guests would be too much for two cores; two labs of three engines, too
       [ -z "${beside[uml]:-}" ] || end_beside uml
       echo '== e2e'
-      if [ "$(nproc)" -ge 2 ]; then
+      if [ "$(nproc)" -ge 4 ]; then
         LANIUS_HALF=2 begin_beside e2e-2 lne- test:e2e &
         beside[e2e-2]=$!
         LANIUS_HALF=1 run_layer e2e
