@@ -34,10 +34,11 @@ interface Note {
   readonly fields: Partial<LeaseValue>;
 }
 
-interface EarlyLimits {
+interface Early {
   readonly subnet: Cidr;
   readonly address: IpAddress;
-  readonly limits: LeaseLimits;
+  readonly holder?: LeaseHolder;
+  readonly limits?: LeaseLimits;
 }
 
 const HOLDER_WAIT_MS = 10_000;
@@ -51,8 +52,8 @@ export class LeaseNotes {
   readonly #timers = new Map<string, NodeJS.Timeout>();
   /** Leases of which memory knows more than etcd has confirmed, by key: the next note is written whatever it says. */
   readonly #ahead = new Map<string, string>();
-  /** Limits that came before the leases of this host were read; undefined from then on. */
-  #early: Map<string, EarlyLimits> | undefined = new Map();
+  /** What came before the leases of this host were read; undefined from then on. */
+  #early: Map<string, Early> | undefined = new Map();
 
   constructor(options: LeaseNotesOptions, deps: LeaseNotesDependencies) {
     this.#options = options;
@@ -66,13 +67,19 @@ export class LeaseNotes {
 
   /** The leases of this host have been read. */
   loaded(): void {
-    const early = this.#early ?? new Map<string, EarlyLimits>();
+    const early = this.#early ?? new Map<string, Early>();
     this.#early = undefined;
-    for (const { subnet, address, limits } of early.values()) this.limits(subnet, address, limits);
+    for (const { subnet, address, holder, limits } of early.values()) {
+      const has = this.#deps.table.get(subnet, address)?.value.endpointId;
+      // It may have ended meanwhile, and another one have the address.
+      if (holder !== undefined && holder.endpointId === has) this.bound(subnet, address, holder);
+      if (limits !== undefined) this.limits(subnet, address, limits);
+    }
   }
 
   /** Who has the address. Returns at once. */
   bound(subnet: Cidr, address: IpAddress, holder: LeaseHolder): void {
+    if (this.#isEarly({ subnet, address, holder })) return;
     const limits = this.#deps.limitsOf?.(holder.endpointId);
     this.#note(subnet, address, {
       ...holder,
@@ -89,13 +96,17 @@ export class LeaseNotes {
 
   /** How its limits stand. Written with the holder, if that comes soon. Returns at once. */
   limits(subnet: Cidr, address: IpAddress, limits: LeaseLimits): void {
-    const held = this.#deps.table.get(subnet, address);
-    const key = this.#deps.table.keyOf(subnet, address);
-    if (held === undefined) {
-      this.#early?.set(key, { subnet, address, limits });
-      return;
-    }
+    if (this.#isEarly({ subnet, address, limits })) return;
     this.#note(subnet, address, { limits: written(limits) });
+  }
+
+  /** The lease is not known yet, and what is to be noted is kept until it is. */
+  #isEarly(early: Early): boolean {
+    const { subnet, address } = early;
+    if (this.#early === undefined || this.#deps.table.get(subnet, address) !== undefined) return false;
+    const key = this.#deps.table.keyOf(subnet, address);
+    this.#early.set(key, { ...this.#early.get(key), ...early });
+    return true;
   }
 
   #note(subnet: Cidr, address: IpAddress, fields: Partial<LeaseValue>): void {

@@ -135,4 +135,25 @@ describe('ipam/lease-notes on a real etcd: limits', function () {
     await until('it is bound', () => next.leases.get(subnet, address)?.value.state === 'bound');
     expect(await stored(next, subnet, address)).to.deep.include({ limits });
   });
+
+  it('keeps a new name that came before the leases were read, but not that of one that has the address no more', async () => {
+    const { host, subnet, address } = await start();
+    host.addresses.noteHolder(subnet, address, holder);
+    await until('it is bound', () => host.leases.get(subnet, address)?.value.state === 'bound');
+    hosts.abandon(host);
+    const { stateDir } = host;
+    const renamed = { ...holder, containerName: 'shop' };
+    const next = await hosts.start(`l${third}`, {
+      stateDir,
+      begun: ({ leases }) => leases.noteHolder(subnet, address, renamed),
+    });
+    await until('it is written', () => next.leases.get(subnet, address)?.value.containerName === 'shop');
+    hosts.abandon(next);
+    const last = await hosts.start(`l${third}`, {
+      stateDir,
+      begun: ({ leases }) => leases.noteHolder(subnet, address, { ...holder, endpointId: 'other' }),
+    });
+    await last.leases.load();
+    expect(await stored(last, subnet, address)).to.deep.include(renamed);
+  });
 });
