@@ -17,7 +17,7 @@ describe('uml', function () {
   before(function () {
     need(this, 'root', 'lab', 'uml', 'rpm');
     // Two rows of guests beside each other, each with one CPU: more at once would be too many for two cores.
-    systemd = runMochaInUml('test/uml/systemd.js', { mode: 'systemd', timeoutMs: 400_000 });
+    systemd = runMochaInUml('test/uml/systemd.js', { mode: 'systemd', timeoutMs: 600_000 });
     rpm = following(systemd, bootTwice);
     vlan = runMochaInUml('test/uml/vlan.js', { timeoutMs: 600_000 });
     ipvlan = following(vlan, () => runMochaInUml('test/uml/ipvlan.js', { timeoutMs: 400_000 }));
