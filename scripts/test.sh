@@ -104,7 +104,7 @@ limit() {
     contract) echo 240 ;;
     netns) echo 600 ;;
     integration) echo 300 ;;
-    race) echo 600 ;;
+    race) echo 900 ;;
     outage) echo 1200 ;;
     uml) echo 1500 ;;
     e2e | e2e-2) echo 2700 ;;

@@ -34,7 +34,7 @@ const FAULTY: RaceSize = { ...SHORT, losses: 60 };
 const FAULTY_RACES = 8;
 
 describe('race: hosts that are killed, on a cluster whose leader is killed', function () {
-  this.timeout(200_000);
+  this.timeout(300_000);
   let cluster: EtcdCluster;
 
   before(async function () {
