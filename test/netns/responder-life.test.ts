@@ -289,7 +289,7 @@ describe('net/responder, its life', () => {
     }
     const ratio = Math.min(...attach) / Math.min(...look);
     console.log(`      ${Math.min(...attach).toFixed(2)} ms at best, ${ratio.toFixed(1)} looks`);
-    expect(ratio).to.be.below(5);
+    expect(ratio).to.be.below(3);
   });
 
   it('says what the verifier has against a program', () => {
