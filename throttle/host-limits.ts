@@ -65,7 +65,7 @@ export class HostLimits {
   /**
    * For an endpoint that has come, or is looked at: on every parent that its frames pass and that enforces.
    * @returns what was missing or different of this endpoint, or of all; nothing if its own network does not enforce so
-   * @throws as `settle`; StoreUnavailable as long as it is not known what people have set
+   * @throws if its own network enforces so, as `settle`; StoreUnavailable as long as it is not known what people have set
    */
   async settleFor({ endpointId }: EndpointRecord, network: NetworkRecord): Promise<readonly string[]> {
     const own = enforcesOnHost(network);
@@ -79,7 +79,13 @@ export class HostLimits {
       );
     }
     const mended: string[] = [];
-    for (const parent of parents) mended.push(...(await this.settle(parent)));
+    for (const parent of parents) {
+      const settled = this.settle(parent);
+      // What others enforce there and cannot have is no reason against this endpoint.
+      mended.push(
+        ...(own ? await settled : await settled.catch((err: unknown) => this.#failed(err, parent))),
+      );
+    }
     const isOwn = (what: string): boolean =>
       [undefined, shortId(endpointId)].includes(ABOUT_ONE.exec(what)?.[1]);
     return own ? mended.filter(isOwn) : [];
@@ -87,21 +93,13 @@ export class HostLimits {
 
   /** Parents from which the last such network has gone, and those whose endpoints have. Never throws. */
   async settleAll(): Promise<void> {
-    const { shaping, networks, wishes, logger } = this.#deps;
+    const { shaping, networks, wishes } = this.#deps;
     const wanted = networks.list().filter(enforcesOnHost);
-    const failed = (err: unknown, parent?: string): void =>
-      logger.warn('the limits on the side of the host could not be put in order', {
-        ...(parent === undefined ? {} : { parent }),
-        err,
-      });
-    const standing = await shaping.parents().catch((err: unknown) => {
-      failed(err);
-      return [];
-    });
+    const standing = await shaping.parents().catch((err: unknown) => this.#failed(err));
     for (const parent of new Set([...standing, ...wanted.map((network) => network.parent)])) {
       if (!wishes.ready && this.#enforced(parent)) continue;
       // A parent that has gone must not keep the others from theirs.
-      await this.settle(parent).catch((err: unknown) => failed(err, parent));
+      await this.settle(parent).catch((err: unknown) => this.#failed(err, parent));
     }
   }
 
@@ -113,6 +111,13 @@ export class HostLimits {
         this.#deps.logger.warn('the limits of an endpoint that ended could not be removed', { parent, err }),
       );
     }
+  }
+
+  /** @returns nothing was mended */
+  #failed(err: unknown, parent?: string): readonly string[] {
+    const where = parent === undefined ? {} : { parent };
+    this.#deps.logger.warn('the limits on the side of the host could not be put in order', { ...where, err });
+    return [];
   }
 
   /** The parents that frames of the network pass and that are shaped by the host. */

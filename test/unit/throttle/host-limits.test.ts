@@ -108,6 +108,13 @@ describe('throttle/host-limits', () => {
     await until('it is settled', () => settled.some(({ parent }) => parent === 'eth0'));
   });
 
+  it('lets an endpoint start whose own network does not enforce, although others cannot', async () => {
+    broken = ['eth0'];
+    expect(await limits.settleFor(of('plain'), plain)).to.deep.equal([]);
+    const failure = await limits.settleFor(of('held'), held).catch((error: unknown) => error);
+    expect(String(failure)).to.contain('eth0 has gone');
+  });
+
   it('takes a parent on which nobody enforces any more as empty, and lets one that fails keep no other', async () => {
     networks = [network('other', 'eth2', { enforce: 'host' }), held];
     broken = ['eth9', 'eth2'];
