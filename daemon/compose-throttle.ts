@@ -9,7 +9,7 @@ import type { Committer } from '../ipam/commit/committer.ts';
 import { BandwidthReport } from '../ipam/host/bandwidth-report.ts';
 import { LimitDefaults } from '../ipam/pool/limit-defaults.ts';
 import type { PoolBook } from '../ipam/pool/pool-book.ts';
-import { addressesOf } from '../ipam/reconcile/holders.ts';
+import { addressesOf, type Holders } from '../ipam/reconcile/holders.ts';
 import type { KernelWorker } from '../net/kernel-worker.ts';
 import { linkSpeedBitsPerSecond } from '../net/link-speed.ts';
 import { KernelHostShaping } from '../net/shaping/kernel-host-shaping.ts';
@@ -45,7 +45,8 @@ export interface ThrottleParts {
   readonly endpoints: RecordStore<EndpointRecord>;
   readonly book: Pick<PoolBook, 'get' | 'ready' | 'onChange'>;
   readonly committer: Committer;
-  readonly addresses: Pick<AddressService, 'noteHolder' | 'noteLimits'>;
+  readonly addresses: Pick<AddressService, 'noteLimits'>;
+  readonly holders: Pick<Holders, 'named'>;
   /** What is wished of the endpoint has changed: to be put in force now. */
   readonly changed: (endpointId: string) => void;
   readonly clock: Clock;
@@ -130,23 +131,11 @@ export function composeThrottle(parts: ThrottleParts) {
   });
   containers.onFound((endpointId, renamed) => {
     limits.wishChanged(endpointId);
-    if (renamed) noteName(endpointId);
+    const [endpoint, container] = [endpoints.get(endpointId), containers.of(endpointId)];
+    // People find a limit by the name that its lease says.
+    if (renamed && endpoint !== undefined && container !== undefined)
+      parts.holders.named(endpoint, container);
   });
-  /** People find a limit by the name that its lease says. */
-  const noteName = (id: string): void => {
-    const [endpoint, container] = [endpoints.get(id), containers.of(id)];
-    if (endpoint === undefined || container === undefined) return;
-    const { endpointId, networkId, macAddress } = endpoint;
-    const { containerId, name: containerName } = container;
-    for (const { subnet, address } of addressesOf(endpoint))
-      parts.addresses.noteHolder(subnet, address, {
-        endpointId,
-        networkId,
-        macAddress,
-        containerId,
-        containerName,
-      });
-  };
   book.onChange(() => limits.allChanged());
   setting.onChange((state) => {
     const endpoint = endpoints.get(state.endpointId);

@@ -168,6 +168,7 @@ export function compose(
     book,
     committer,
     addresses,
+    holders,
     changed: (endpointId) => links.sandboxes.changedWish(endpointId),
     clock,
     logger,

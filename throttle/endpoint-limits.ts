@@ -36,7 +36,6 @@ export class EndpointLimits {
   readonly #deps: EndpointLimitsDependencies;
   /** By endpoint: its network, and what was wished of it when it was looked at last. */
   readonly #known = new Map<string, { readonly networkId: string; readonly wished: string }>();
-
   /** Endpoints of which `admit` has not said yet whether they may start. */
   readonly #asking = new Set<string>();
 

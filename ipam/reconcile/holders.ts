@@ -81,7 +81,15 @@ export class Holders {
     if (next > 0) this.#schedule(networkId, next);
   }
 
-  #note(endpoint: EndpointRecord, found: EngineEndpoint | undefined): void {
+  /** Its container is known, or has another name now. Returns at once. */
+  named(endpoint: EndpointRecord, container: { readonly containerId: string; readonly name: string }): void {
+    this.#note(endpoint, { containerId: container.containerId, containerName: container.name });
+  }
+
+  #note(
+    endpoint: EndpointRecord,
+    found: Pick<EngineEndpoint, 'containerId' | 'containerName'> | undefined,
+  ): void {
     const holder: LeaseHolder = {
       endpointId: endpoint.endpointId,
       networkId: endpoint.networkId,

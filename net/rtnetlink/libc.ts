@@ -2,7 +2,8 @@
  * The C library's functions that netlink and namespaces need, over koffi. This is the only file that touches foreign
  * memory: a wrong signature here is a crash of the process, so there are few functions and each is wrapped with
  * checked types. Nothing here may be called through koffi's `.async`: it would run on a thread of the libuv pool,
- * which setns and the per-thread errno would corrupt.
+ * which setns and the per-thread errno would corrupt. `closeBehind` alone may: descriptors belong to all threads, and it
+ * does not look at errno.
  */
 import { endianness } from 'node:os';
 import koffi, { type KoffiFunc } from 'koffi';

@@ -6,10 +6,9 @@ const LACKING_MS = 60_000;
 
 export class FoundFeatures {
   readonly #probe: () => Promise<ShapingFeatures>;
+  readonly #now: () => number;
   #found: Promise<ShapingFeatures> | undefined;
   #untilMs = Number.POSITIVE_INFINITY;
-
-  readonly #now: () => number;
 
   /** @param now in milliseconds */
   constructor(probe: () => Promise<ShapingFeatures>, now: () => number = () => performance.now()) {
